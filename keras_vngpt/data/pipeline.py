@@ -1,0 +1,73 @@
+"""Rows to batches of triples: a tf.data pipeline whose order depends on seed and step alone."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def training_batches(rows, batch_size, seed, start, stop):
+    """The batches of steps `start` to `stop`, the same however often training was interrupted.
+
+    Every pass over the rows has a permutation of its own.
+
+    Args:
+        rows: `Rows`.
+        batch_size: int, rows in a batch.
+        seed: int.
+        start: int, first step.
+        stop: int, the step after the last.
+
+    Returns:
+        `tf.data.Dataset` of `({"token_ids", "padding_mask"}, target, sample_weight)`, each
+        [batch_size, length]; `padding_mask` holds the segment numbers.
+
+    Example:
+        >>> model.fit(training_batches(rows, batch_size=32, seed=0, start=0, stop=1000))
+    """
+    n_rows = len(rows)
+
+    def indices(step):
+        place = step * batch_size + tf.range(batch_size, dtype="int64")
+        epoch = place // n_rows
+        seeds = tf.stack([tf.fill([batch_size], tf.constant(seed, "int64")), epoch], axis=1)
+        seeds = tf.concat([seeds, tf.zeros([batch_size, 1], "int64")], axis=1)
+        return tf.random.experimental.index_shuffle(
+            place % n_rows, tf.cast(seeds, "int32"), tf.constant(n_rows - 1, "int64")
+        )
+
+    steps = tf.data.Dataset.range(start, stop).map(indices)
+    return _read(steps, rows, batch_size)
+
+
+def evaluation_batches(rows, batch_size):
+    """Every row once, in order; the last batch may be smaller.
+
+    Args:
+        rows: `Rows`.
+        batch_size: int, rows in a batch.
+
+    Returns:
+        `tf.data.Dataset`, as `training_batches`.
+    """
+    places = tf.data.Dataset.range(len(rows)).batch(batch_size)
+    return _read(places, rows, None)
+
+
+def _read(indices, rows, batch_size):
+    def gather(places):
+        order = np.sort(places)  # a batch has no order: read the file forwards
+        return (
+            rows.token_ids[order].astype(np.int32),
+            rows.segment_ids[order].astype(np.int32),
+            rows.target[order].astype(np.int32),
+            rows.sample_weight[order].astype(np.float32),
+        )
+
+    def triple(places):
+        types = (tf.int32, tf.int32, tf.int32, tf.float32)
+        arrays = tf.numpy_function(gather, [places], types, stateful=False)
+        for array in arrays:
+            array.set_shape([batch_size, rows.length])
+        token_ids, segment_ids, target, weight = arrays
+        return {"token_ids": token_ids, "padding_mask": segment_ids}, target, weight
+
+    return indices.map(triple, num_parallel_calls=2).prefetch(4)

@@ -1,0 +1,22 @@
+"""The one exception that a user's own mistake raises, with every fault found so far."""
+
+
+class Faults(ValueError):
+    """Mistakes in what the user gave: settings, files, folders.
+
+    The command line prints each fault on a line of its own and exits with status 2; in a notebook
+    the same lines are the message of the exception.
+
+    Args:
+        faults: one string, or several. Each names the file, the line and the fault.
+
+    Example:
+        >>> raise Faults("data.jsonl:17: not valid JSON")
+        Traceback (most recent call last):
+        ...
+        keras_vngpt.faults.Faults: data.jsonl:17: not valid JSON
+    """
+
+    def __init__(self, faults):
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(self.faults))

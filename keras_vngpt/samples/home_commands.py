@@ -1,0 +1,661 @@
+"""A grammar of Vietnamese smart-home requests and their answers.
+
+A meaning is a combination of device, room and action, with a value where the action takes one.
+It can be asked for in many ways (polite, plain or casual) but is answered in exactly one, so a
+model trained on the pairs can be measured by exact match. The split holds out whole combinations:
+a test request names a device, a room and an action that training has shown only apart.
+
+Run as a script to write ``home_train.jsonl`` and ``home_test.jsonl`` beside this module.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Example:
+    """One request with its answer; ``combination`` reads "device/room/action"."""
+
+    request: str
+    response: str
+    combination: str
+
+
+REFERENCE = Example(
+    request="Bật quạt phòng ngủ lên mức 2",
+    response="Đã bật quạt phòng ngủ lên mức 2",
+    combination="quạt/phòng ngủ/bật mức",
+)
+
+
+# Values. A spelling tuple lists the ways to say one value; the answer uses the first.
+
+Spellings = tuple[str, ...]
+Pool = tuple[Spellings, ...]
+
+
+def _levels(*levels: int) -> Pool:
+    return tuple((f"mức {level}", f"số {level}") for level in levels)
+
+
+def _degrees(*degrees: int) -> Pool:
+    return tuple((f"{degree} độ", f"{degree} độ C") for degree in degrees)
+
+
+def _percents(*percents: int) -> Pool:
+    return tuple((f"{percent}%", f"{percent} phần trăm") for percent in percents)
+
+
+def _clock(hour: int, minute: int, part: str) -> Spellings:
+    if minute == 0:
+        spellings = (f"{hour} giờ", f"{hour}h")
+    else:
+        spellings = (f"{hour} giờ {minute}", f"{hour}h{minute}")
+    if minute == 30:
+        spellings += (f"{hour} giờ rưỡi",)
+    return tuple(f"lúc {spelling} {part}".rstrip() for spelling in spellings)
+
+
+def _delay(amount: str, *synonyms: str) -> Spellings:
+    spoken = (amount, *synonyms)
+    return tuple(f"sau {span}" for span in spoken) + tuple(f"{span} nữa" for span in spoken)
+
+
+DAY_PARTS = {
+    "": range(5, 23),
+    "sáng": range(5, 11),
+    "trưa": range(11, 13),
+    "chiều": range(1, 6),
+    "tối": range(6, 11),
+}
+CLOCKS: Pool = tuple(
+    _clock(hour, minute, part)
+    for part, hours in DAY_PARTS.items()
+    for hour in hours
+    for minute in (0, 15, 30, 45)
+)
+DELAYS: Pool = (
+    *(_delay(f"{minutes} phút") for minutes in (5, 10, 15, 20, 25, 40, 45)),
+    _delay("30 phút", "nửa tiếng"),
+    *(_delay(f"{hours} tiếng", f"{hours} giờ") for hours in range(1, 6)),
+)
+LEVELS = _levels(*range(1, 6))
+TEMPERATURES = _degrees(*range(16, 31))
+PERCENTS = _percents(*range(10, 101, 5))
+
+
+# Actions. In a core, {help} is where "giúp tôi" and the like may stand inside the sentence.
+
+
+@dataclass(frozen=True)
+class Action:
+    """The cores that ask for an action, and the one answer.
+
+    ``cores`` fit every frame of their kind; ``openers`` only frames that they can begin.
+    """
+
+    response: str
+    cores: tuple[str, ...]
+    openers: tuple[str, ...] = ()
+    values: tuple[Pool, ...] = ()
+    is_question: bool = False
+
+
+SWITCH_ON = ("bật{help} {thing}", "bật{help} {thing} lên")
+SWITCH_OFF = ("tắt{help} {thing}",)
+LIFT = ("kéo{help} {thing} lên", "nâng{help} {thing} lên")
+LOWER = ("hạ{help} {thing} xuống", "kéo{help} {thing} xuống")
+SET_LEVEL = (
+    "bật{help} {thing} lên {value}",
+    "bật{help} {thing} {value}",
+    "chỉnh{help} {thing} về {value}",
+    "chuyển{help} {thing} sang {value}",
+    "cho {thing} chạy {value}",
+    "để {thing} {value}",
+)
+SET_TEMPERATURE = (
+    "đặt{help} {thing} {value}",
+    "đặt{help} {thing} ở {value}",
+    "bật{help} {thing} {value}",
+    "chỉnh{help} {thing} về {value}",
+    "chỉnh{help} nhiệt độ {thing} về {value}",
+    "để {thing} {value}",
+)
+SET_VOLUME = (
+    "chỉnh{help} âm lượng {thing} về {value}",
+    "đặt{help} âm lượng {thing} {value}",
+    "để âm lượng {thing} ở {value}",
+    "chỉnh{help} tiếng {thing} về {value}",
+    "vặn{help} tiếng {thing} lên {value}",
+)
+SET_BRIGHTNESS = (
+    "chỉnh{help} độ sáng {thing} về {value}",
+    "đặt{help} độ sáng {thing} {value}",
+    "để độ sáng {thing} ở {value}",
+    "để {thing} sáng {value}",
+    "cho {thing} sáng {value}",
+)
+
+
+def _timed(verb: str) -> Action:
+    return Action(
+        response=f"Sẽ {verb} {{thing}} {{value}}",
+        cores=(
+            f"{verb}{{help}} {{thing}} {{value}}",
+            f"hẹn giờ {verb} {{thing}} {{value}}",
+            f"hẹn{{help}} {{value}} {verb} {{thing}}",
+        ),
+        openers=(
+            f"{{value}} {verb}{{help}} {{thing}}",
+            f"{{value}} thì {verb}{{help}} {{thing}}",
+        ),
+        values=(CLOCKS, DELAYS),
+    )
+
+
+def _question(response: str, *cores: str) -> Action:
+    return Action(response=response, cores=cores, is_question=True)
+
+
+def _state_question(on: str, off: str) -> Action:
+    return _question(
+        "Để tôi kiểm tra {thing}",
+        f"{{thing}} đang {on} hay {off}",
+        f"{{thing}} có đang {on} không",
+        f"{{thing}} còn {on} không",
+        f"{{thing}} {on} chưa",
+        f"{{thing}} {off} chưa",
+        f"đã {off} {{thing}} chưa",
+    )
+
+
+ACTIONS = {
+    "bật": Action("Đã bật {thing}", SWITCH_ON),
+    "tắt": Action("Đã tắt {thing}", SWITCH_OFF),
+    "mở": Action("Đã mở {thing}", ("mở{help} {thing}", "mở{help} {thing} ra")),
+    "đóng": Action("Đã đóng {thing}", ("đóng{help} {thing}", "đóng{help} {thing} lại")),
+    "khóa": Action("Đã khóa {thing}", ("khóa{help} {thing}", "khóa{help} {thing} lại")),
+    "mở khóa": Action("Đã mở khóa {thing}", ("mở khóa{help} {thing}",)),
+    "kéo lên": Action("Đã kéo {thing} lên", (*LIFT, "cuốn{help} {thing} lên")),
+    "hạ xuống": Action("Đã hạ {thing} xuống", LOWER),
+    "bật mức": Action("Đã bật {thing} lên {value}", SET_LEVEL, values=(LEVELS,)),
+    "đặt nhiệt độ": Action("Đã đặt {thing} ở {value}", SET_TEMPERATURE, values=(TEMPERATURES,)),
+    "đặt nhiệt độ nước": Action(
+        "Đã đặt {thing} ở {value}", SET_TEMPERATURE, values=(_degrees(*range(35, 66)),)
+    ),
+    "chỉnh âm lượng": Action(
+        "Đã chỉnh âm lượng {thing} về {value}", SET_VOLUME, values=(PERCENTS,)
+    ),
+    "chỉnh độ sáng": Action(
+        "Đã chỉnh độ sáng {thing} về {value}", SET_BRIGHTNESS, values=(PERCENTS,)
+    ),
+    "hẹn bật": _timed("bật"),
+    "hẹn tắt": _timed("tắt"),
+    "hẹn mở": _timed("mở"),
+    "hẹn đóng": _timed("đóng"),
+    "hỏi bật tắt": _state_question("bật", "tắt"),
+    "hỏi đóng mở": _state_question("mở", "đóng"),
+    "hỏi khóa": _question(
+        "Để tôi kiểm tra khóa {thing}",
+        "{thing} khóa chưa",
+        "{thing} đã khóa chưa",
+        "{thing} có khóa không",
+        "đã khóa {thing} chưa",
+    ),
+    "hỏi mức": _question(
+        "Để tôi xem mức của {thing}",
+        "{thing} đang ở mức mấy",
+        "{thing} đang để mức nào",
+        "{thing} đang chạy số mấy",
+        "{thing} đang bật mức mấy",
+    ),
+    "hỏi nhiệt độ": _question(
+        "Để tôi xem nhiệt độ của {thing}",
+        "{thing} đang để bao nhiêu độ",
+        "{thing} đang để mấy độ",
+        "nhiệt độ {thing} đang là bao nhiêu",
+        "{thing} đang đặt ở mấy độ",
+    ),
+    "hỏi âm lượng": _question(
+        "Để tôi xem âm lượng của {thing}",
+        "âm lượng {thing} đang là bao nhiêu",
+        "{thing} đang để âm lượng bao nhiêu",
+        "tiếng {thing} đang để bao nhiêu phần trăm",
+    ),
+    "không bật tắt": Action("{thing} không bật tắt được", (*SWITCH_ON, *SWITCH_OFF)),
+    "không đóng mở": Action(
+        "{thing} không đóng mở được", ("mở{help} {thing} ra", "đóng{help} {thing} lại")
+    ),
+    "không nâng hạ": Action("{thing} không nâng hạ được", (*LIFT, *LOWER)),
+    "không mức": Action("{thing} không chỉnh được mức", SET_LEVEL, values=(LEVELS,)),
+    "không nhiệt độ": Action(
+        "{thing} không đặt được nhiệt độ", SET_TEMPERATURE, values=(TEMPERATURES,)
+    ),
+    "không âm lượng": Action(
+        "{thing} không chỉnh được âm lượng", SET_VOLUME, values=(PERCENTS,)
+    ),
+    "không độ sáng": Action(
+        "{thing} không chỉnh được độ sáng", SET_BRIGHTNESS, values=(PERCENTS,)
+    ),
+    "quá mức": Action(
+        "{thing} chỉ có mức 1 đến 5", SET_LEVEL, values=(_levels(*range(6, 11)),)
+    ),
+    "quá nhiệt độ": Action(
+        "{thing} chỉ đặt được từ 16 đến 30 độ",
+        SET_TEMPERATURE,
+        values=(_degrees(*range(5, 16)), _degrees(*range(31, 46))),
+    ),
+    "quá nhiệt độ nước": Action(
+        "{thing} chỉ đặt được từ 35 đến 65 độ",
+        SET_TEMPERATURE,
+        values=(_degrees(*range(20, 35)), _degrees(*range(66, 96))),
+    ),
+    "quá âm lượng": Action(
+        "{thing} chỉ chỉnh được âm lượng đến 100%",
+        SET_VOLUME,
+        values=(_percents(*range(110, 201, 10)),),
+    ),
+}
+
+
+# The house: which actions are asked of each device, and in which rooms it stands.
+
+PREPOSITIONS = {
+    "phòng khách": "ở",
+    "phòng ngủ": "ở",
+    "phòng bếp": "ở",
+    "phòng ăn": "ở",
+    "phòng tắm": "ở",
+    "phòng làm việc": "ở",
+    "phòng trẻ em": "ở",
+    "phòng giặt": "ở",
+    "hành lang": "ngoài",
+    "ban công": "ngoài",
+    "sân trước": "ngoài",
+    "sân sau": "ngoài",
+    "gara": "ở",
+    "tầng hầm": "dưới",
+}
+ROOMS = tuple(PREPOSITIONS)
+
+
+class Device(NamedTuple):
+    """The rooms that a device stands in, and the actions that are asked of it there."""
+
+    rooms: tuple[str, ...]
+    actions: tuple[str, ...]
+
+
+POWER = ("bật", "tắt", "hỏi bật tắt")
+TIMER = ("hẹn bật", "hẹn tắt")
+LEVEL = ("bật mức", "hỏi mức", "quá mức")
+TEMPERATURE = ("đặt nhiệt độ", "hỏi nhiệt độ", "quá nhiệt độ")
+VOLUME = ("chỉnh âm lượng", "hỏi âm lượng", "quá âm lượng")
+OPENING = ("mở", "đóng", "hỏi đóng mở", "không bật tắt")
+OPENING_TIMER = ("hẹn mở", "hẹn đóng")
+LOCK = ("khóa", "mở khóa", "hỏi khóa")
+ROLL = ("kéo lên", "hạ xuống")
+
+DEVICES = {
+    "đèn": Device(
+        ROOMS,
+        (*POWER, *TIMER, "chỉnh độ sáng", "không âm lượng"),
+    ),
+    "đèn ngủ": Device(
+        ("phòng ngủ", "phòng trẻ em", "hành lang"),
+        (*POWER, *TIMER, "chỉnh độ sáng", "không nhiệt độ"),
+    ),
+    "quạt": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng làm việc", "phòng trẻ em",
+         "ban công", "gara"),
+        (*POWER, *TIMER, *LEVEL, "không nhiệt độ", "không đóng mở"),
+    ),
+    "quạt trần": Device(
+        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
+        (*POWER, *TIMER, *LEVEL, "không nâng hạ"),
+    ),
+    "quạt thông gió": Device(
+        ("phòng bếp", "phòng tắm", "phòng giặt", "gara", "tầng hầm"),
+        (*POWER, *TIMER, *LEVEL, "không nhiệt độ"),
+    ),
+    "máy lạnh": Device(
+        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
+        (*POWER, *TIMER, *TEMPERATURE, "không âm lượng", "không đóng mở"),
+    ),
+    "máy sưởi": Device(
+        ("phòng khách", "phòng ngủ", "phòng tắm", "phòng làm việc", "phòng trẻ em"),
+        (*POWER, *TIMER, *TEMPERATURE, "không độ sáng"),
+    ),
+    "bình nóng lạnh": Device(
+        ("phòng bếp", "phòng tắm", "phòng giặt"),
+        (*POWER, *TIMER, "đặt nhiệt độ nước", "hỏi nhiệt độ", "quá nhiệt độ nước"),
+    ),
+    "máy lọc không khí": Device(
+        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
+        (*POWER, *TIMER, *LEVEL, "không nhiệt độ"),
+    ),
+    "máy hút ẩm": Device(
+        ("phòng khách", "phòng ngủ", "phòng làm việc", "phòng giặt", "tầng hầm"),
+        (*POWER, *TIMER, *LEVEL, "không độ sáng"),
+    ),
+    "tivi": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng trẻ em"),
+        (*POWER, *TIMER, *VOLUME, "chỉnh độ sáng", "không nhiệt độ"),
+    ),
+    "loa": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng tắm", "phòng làm việc", "ban công",
+         "sân sau"),
+        (*POWER, *TIMER, *VOLUME, "không độ sáng"),
+    ),
+    "máy chiếu": Device(
+        ("phòng khách", "phòng ngủ", "phòng làm việc"),
+        (*POWER, *VOLUME, "chỉnh độ sáng", "không nhiệt độ"),
+    ),
+    "nồi cơm điện": Device(
+        ("phòng bếp", "phòng ăn"),
+        (*POWER, *TIMER, "không âm lượng"),
+    ),
+    "máy giặt": Device(
+        ("phòng tắm", "phòng giặt", "ban công", "sân sau"),
+        (*POWER, *TIMER, "không âm lượng", "không nâng hạ"),
+    ),
+    "robot hút bụi": Device(
+        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "hành lang"),
+        (*POWER, *TIMER, "không nhiệt độ"),
+    ),
+    "camera": Device(
+        ("phòng khách", "phòng trẻ em", "hành lang", "ban công", "sân trước", "sân sau", "gara",
+         "tầng hầm"),
+        (*POWER, *TIMER, "không nhiệt độ", "không mức"),
+    ),
+    "vòi tưới": Device(
+        ("ban công", "sân trước", "sân sau"),
+        (*POWER, *TIMER, "không nhiệt độ"),
+    ),
+    "rèm": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng tắm", "phòng làm việc",
+         "phòng trẻ em", "ban công"),
+        (*OPENING, *OPENING_TIMER, *ROLL, "không nhiệt độ", "không mức"),
+    ),
+    "cửa sổ": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng tắm", "phòng làm việc",
+         "phòng trẻ em", "phòng giặt", "hành lang"),
+        (*OPENING, *OPENING_TIMER, "khóa", "hỏi khóa", "không nhiệt độ"),
+    ),
+    "cửa": Device(
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng tắm", "phòng làm việc", "phòng trẻ em",
+         "phòng giặt", "ban công", "gara", "tầng hầm"),
+        (*OPENING, *LOCK, "không mức"),
+    ),
+    "cửa cuốn": Device(
+        ("sân trước", "sân sau", "gara", "tầng hầm"),
+        (*OPENING, *OPENING_TIMER, *LOCK, *ROLL),
+    ),
+    "cổng": Device(
+        ("sân trước", "sân sau"),
+        (*OPENING, *OPENING_TIMER, *LOCK),
+    ),
+    "mái che": Device(
+        ("ban công", "sân trước", "sân sau"),
+        (*OPENING, *OPENING_TIMER, "không mức"),
+    ),
+    "màn chiếu": Device(
+        ("phòng khách", "phòng ngủ", "phòng làm việc"),
+        (*ROLL, "không bật tắt", "không âm lượng"),
+    ),
+}
+
+
+# Registers: how a core is said.
+
+
+class Frame(NamedTuple):
+    """A sentence around a core; ``help`` goes inside the core, where it has a place for it."""
+
+    text: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Register:
+    """The frames and the ways of writing of one tone; ``brief`` takes only cores with no value."""
+
+    orders: tuple[Frame, ...]
+    brief: tuple[Frame, ...]
+    questions: tuple[Frame, ...]
+    styles: tuple[str, ...]
+
+
+REGISTERS = (
+    Register(
+        orders=(
+            Frame("{core} giúp tôi với ạ"),
+            Frame("{core} giúp tôi nhé"),
+            Frame("{core} với ạ", "giúp tôi"),
+            Frame("{core} ạ", "giúp mình"),
+            Frame("{core} được không ạ?"),
+            Frame("làm ơn {core}"),
+            Frame("làm ơn {core} giúp tôi"),
+            Frame("vui lòng {core}"),
+            Frame("nhờ bạn {core} giúp tôi"),
+            Frame("phiền bạn {core} giúp tôi với"),
+            Frame("bạn {core} giúp tôi nhé"),
+            Frame("bạn có thể {core} được không ạ?"),
+        ),
+        brief=(),
+        questions=(
+            Frame("{core} ạ?"),
+            Frame("cho tôi hỏi {core} ạ?"),
+            Frame("bạn ơi, {core} ạ?"),
+            Frame("xem giúp tôi {core} với ạ"),
+            Frame("làm ơn xem {core}"),
+            Frame("bạn kiểm tra giúp tôi xem {core} nhé"),
+        ),
+        styles=("capital", "stop", "lower"),
+    ),
+    Register(
+        orders=(
+            Frame("{core}"),
+            Frame("{core}", "giúp tôi"),
+            Frame("{core}", "cho tôi"),
+            Frame("{core} cho tôi"),
+            Frame("hãy {core}"),
+            Frame("tôi muốn {core}"),
+            Frame("tôi cần {core}"),
+        ),
+        brief=(),
+        questions=(
+            Frame("{core}?"),
+            Frame("xem {core}"),
+            Frame("kiểm tra xem {core}"),
+            Frame("cho tôi biết {core}"),
+            Frame("tôi muốn biết {core}"),
+        ),
+        styles=("capital", "stop", "lower"),
+    ),
+    Register(
+        orders=(
+            Frame("{core} đi"),
+            Frame("{core} nhé"),
+            Frame("{core} nha"),
+            Frame("{core} giùm mình nha"),
+            Frame("{core} hộ mình cái"),
+            Frame("{core} nhé", "hộ mình"),
+            Frame("{core} nha", "giùm mình"),
+            Frame("{core} đi", "giùm cái"),
+            Frame("ê {core} đi"),
+            Frame("ê {core} giùm cái"),
+            Frame("này, {core} hộ cái"),
+        ),
+        brief=(
+            Frame("ê {core} cái"),
+            Frame("{core} cái nào"),
+            Frame("{core} với"),
+        ),
+        questions=(
+            Frame("{core} vậy?"),
+            Frame("{core} thế?"),
+            Frame("{core} nhỉ?"),
+            Frame("ê {core}?"),
+            Frame("ê {core} vậy?"),
+            Frame("xem giùm mình {core} với"),
+        ),
+        styles=("capital", "lower", "lower"),
+    ),
+)
+
+
+class Combination(NamedTuple):
+    """What a request is about, its value aside."""
+
+    device: str
+    room: str
+    action: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+def combinations() -> list[Combination]:
+    """Return every combination that the house allows."""
+    return [
+        Combination(name, room, action)
+        for name, device in DEVICES.items()
+        for room in device.rooms
+        for action in device.actions
+    ]
+
+
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _written(text: str, style: str) -> str:
+    if style == "lower":
+        return text.rstrip("?").replace(",", "")
+    if style == "stop" and not text.endswith("?"):
+        text += "."
+    return _capitalized(text)
+
+
+def _draw(combination: Combination, rng: Random) -> Example:
+    device, room, _ = combination
+    action = ACTIONS[combination.action]
+    register = rng.choice(REGISTERS)
+    core = rng.choice(action.cores + action.openers)
+
+    if action.is_question:
+        frames = register.questions
+    else:
+        frames = register.orders if action.values else register.orders + register.brief
+    if core in action.openers:
+        frames = tuple(frame for frame in frames if frame.text.startswith("{core}"))
+    frame = rng.choice(frames)
+
+    thing = place = f"{device} {room}"
+    if " ở " not in core and rng.random() < 0.2:
+        place = f"{device} {PREPOSITIONS[room]} {room}"
+    spellings = rng.choice(rng.choice(action.values)) if action.values else ("",)
+    core = core.format(
+        thing=place, value=rng.choice(spellings), help=frame.help and f" {frame.help}"
+    )
+    return Example(
+        request=_written(frame.text.format(core=core), rng.choice(register.styles)),
+        response=_capitalized(action.response.format(thing=thing, value=spellings[0])),
+        combination=str(combination),
+    )
+
+
+def generate(seed: int = 0, phrasings: int = 6) -> list[Example]:
+    """Return ``phrasings`` examples of every combination, with no request text twice.
+
+    The draws of a combination depend on the seed and on that combination alone, save that a
+    text already taken is drawn again.
+    """
+    examples = {REFERENCE.request: REFERENCE}
+    for combination in combinations():
+        rng = Random(f"{seed}/{combination}")
+        missing = phrasings - (str(combination) == REFERENCE.combination)
+        for _ in range(100 * phrasings):
+            if missing <= 0:
+                break
+            example = _draw(combination, rng)
+            known = examples.setdefault(example.request, example)
+            assert known.response == example.response, f"two answers: {known} and {example}"
+            missing -= known is example
+        else:
+            raise ValueError(f"{combination} has fewer than {phrasings} phrasings")
+    return list(examples.values())
+
+
+def _rank(combination: str, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}/{combination}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _parts(combination: str) -> tuple[tuple[str, ...], ...]:
+    device, room, action = combination.split("/")
+    return ("device", device), ("room", room), ("action", action), ("ability", device, action)
+
+
+def split(
+    examples: Iterable[Example], test_share: float = 0.1, seed: int = 0
+) -> tuple[list[Example], list[Example]]:
+    """Split into training and test examples by combination, never by sentence.
+
+    Every device, room and action of a test combination also occurs in training, and so does
+    the device with that action (in another room): only so can a model know what it can do.
+    """
+    examples = list(examples)
+    ranks = {example.combination: _rank(example.combination, seed) for example in examples}
+    left = Counter(part for combination in ranks for part in _parts(combination))
+    held_out = set()
+    for combination in sorted(ranks, key=ranks.__getitem__):
+        if ranks[combination] >= test_share:
+            break
+        parts = _parts(combination)
+        if combination != REFERENCE.combination and all(left[part] > 1 for part in parts):
+            left.subtract(parts)
+            held_out.add(combination)
+    return (
+        [example for example in examples if example.combination not in held_out],
+        [example for example in examples if example.combination in held_out],
+    )
+
+
+def _write_lines(path: Path, examples: list[Example]) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
+    temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+
+
+def write(folder: str | os.PathLike[str], seed: int = 0) -> None:
+    """Write ``home_train.jsonl``, in shuffled order, and ``home_test.jsonl`` into ``folder``."""
+    train, test = split(generate(seed), seed=seed)
+    Random(seed).shuffle(train)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_lines(folder / "home_train.jsonl", train)
+    _write_lines(folder / "home_test.jsonl", test)
+
+
+def main() -> None:
+    """Write the two files beside this module and print what they hold."""
+    folder = Path(__file__).resolve().parent
+    write(folder)
+    train, test = split(generate())
+    print(f"{len(DEVICES)} devices, {len(ROOMS)} rooms, {len(ACTIONS)} actions")
+    print(f"{len(combinations())} combinations")
+    print(f"{len(train)} training lines, {len(test)} test lines in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Vietnamese normalisation: the rules compiled into the tokenizer, and the way back.
+
+Inside, every syllable is NFC with the tone mark in its *new* place ("hoà", "thuỷ"): that direction
+needs no context. On the way out, `TONE_PLACEMENT_RULES` put it in the *old* place ("hòa", "thủy").
+"""
+
+import itertools
+import re
+import unicodedata
+
+VOWELS = "aăâeêioôơuưy"
+TONES = {"grave": "\u0300", "acute": "\u0301", "hook": "\u0309", "tilde": "\u0303", "dot": "\u0323"}
+NEW_PLACEMENT_PAIRS = ("oa", "oe", "uy")
+
+
+def _nfc(text):
+    return unicodedata.normalize("NFC", text)
+
+
+def _spellings(character):
+    """Every way Unicode offers to write one letter: base and marks in any order, part composed."""
+    base, *marks = unicodedata.normalize("NFD", character)
+    spellings = set()
+    for order in itertools.permutations(marks):
+        for composed in range(len(order) + 1):
+            head = _nfc(base + "".join(order[:composed]))
+            spellings.add(head + "".join(order[composed:]))
+    return {s for s in spellings if _nfc(s) == character}
+
+
+def normalization_rules():
+    """The rewriting rules of the tokenizer, as a dictionary from source to target string.
+
+    SentencePiece applies the longest matching rule at each position, once, from left to right.
+
+    Returns:
+        dict of str to str: decomposed letters to composed ones, old tone placement to new,
+        and the white space and invisible characters that carry no meaning.
+
+    Example:
+        >>> normalization_rules()["òa"]
+        'oà'
+    """
+    rules = {"\r\n": "\n", "\r": "\n", "\t": " ", "\u00a0": " ", "\u200b": "", "\ufeff": ""}
+    letters = [*VOWELS, *(_nfc(v + t) for v in VOWELS for t in TONES.values())]
+    letters += [c for c in map(chr, range(0xC0, 0x180)) if c.islower()]  # the rest of Latin
+    for letter in letters:
+        for cased in (letter, letter.upper()):
+            for spelling in _spellings(cased):
+                rules[spelling] = cased
+    for (first, second), tone in itertools.product(NEW_PLACEMENT_PAIRS, TONES.values()):
+        for a, b in itertools.product((first, first.upper()), (second, second.upper())):
+            for spelling in _spellings(_nfc(a + tone)):
+                rules[spelling + b] = a + _nfc(b + tone)
+    return {source: target for source, target in rules.items() if source != target}
+
+
+def normalization_tsv():
+    """The rules in SentencePiece's `normalization_rule_tsv` format: hexadecimal code points."""
+
+    def points(text):
+        return " ".join(f"{ord(c):X}" for c in text)
+
+    rules = normalization_rules()
+    return "".join(f"{points(s)}\t{points(t)}\n" for s, t in sorted(rules.items()))
+
+
+def _tone_placement_rules():
+    rules = []
+    for (first, second), tone in itertools.product(NEW_PLACEMENT_PAIRS, TONES.values()):
+        for a, b in ((first, second), (first.upper(), second), (first.upper(), second.upper())):
+            # The marked vowel is not ASCII, so \B says "no ASCII letter follows": "hoàn" stays.
+            rules.append((f"{a}{_nfc(b + tone)}\\B", _nfc(a + tone) + b))
+            if first == "u":  # "quý": here u belongs to the consonant
+                rules.append((f"([qQ]){_nfc(a + tone)}{b}", f"\\1{a}{_nfc(b + tone)}"))
+    return tuple(rules)
+
+
+# (pattern, replacement) pairs from new to old placement, the same in RE2 and in Python's `re`
+# with `re.ASCII`.
+TONE_PLACEMENT_RULES = _tone_placement_rules()
+_COMPILED_RULES = [(re.compile(p, re.ASCII), r) for p, r in TONE_PLACEMENT_RULES]
+
+
+def to_old_placement(text):
+    """Put tone marks in the old place: "hoà" becomes "hòa"; "hoàn" and "quý" stay.
+
+    Args:
+        text: str, NFC, tone marks in the new place.
+
+    Returns:
+        str.
+
+    Example:
+        >>> to_old_placement("Hoà mua quý phi thuỷ tinh.")
+        'Hòa mua quý phi thủy tinh.'
+    """
+    for pattern, replacement in _COMPILED_RULES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+_NEW = re.compile("|".join(p for p, _ in TONE_PLACEMENT_RULES if not p.startswith("(")), re.ASCII)
+_OLD = re.compile(
+    "|".join(
+        rf"{_nfc(a + tone)}{b}(?![^\W\d_])"
+        for (a, b), tone in itertools.product(NEW_PLACEMENT_PAIRS, TONES.values())
+    ),
+    re.IGNORECASE,
+)
+
+
+def prevailing_tone_placement(texts):
+    """Which tone placement a text mostly uses.
+
+    Args:
+        texts: iterable of str.
+
+    Returns:
+        "old" or "new"; "old" for a text that never shows.
+
+    Example:
+        >>> prevailing_tone_placement(["hoà bình", "hoà nhã", "thủy"])
+        'new'
+    """
+    old = new = 0
+    for text in texts:
+        text = unicodedata.normalize("NFC", text)
+        old += len(_OLD.findall(text))
+        new += sum(1 for m in _NEW.finditer(text) if text[m.start() - 1 : m.start()] not in "qQ")
+    return "new" if new > old else "old"

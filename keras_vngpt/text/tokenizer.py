@@ -1,0 +1,75 @@
+"""The tokenizer as a KerasHub layer: SentencePiece with the normalisation inside."""
+
+import keras
+import tensorflow as tf
+from keras_hub.tokenizers import SentencePieceTokenizer
+
+from keras_vngpt.text.normalization import TONE_PLACEMENT_RULES, to_old_placement
+
+PAD, UNK, BOS, SEP, EOS = CONTROL_SYMBOLS = ("[PAD]", "[UNK]", "[BOS]", "[SEP]", "[EOS]")
+
+
+@keras.saving.register_keras_serializable(package="keras_vngpt")
+class VnGPTTokenizer(SentencePieceTokenizer):
+    """Vietnamese text to token ids and back, on a SentencePiece model.
+
+    The model normalises by itself: NFC and NFD, "hoà" and "hòa" give the same ids. `[PAD]` (0),
+    `[UNK]` (1), `[BOS]` (2), `[SEP]` (3) and `[EOS]` (4) are control symbols: no text that a user
+    types becomes one of them.
+
+    Args:
+        proto: path of a SentencePiece model, or its bytes (see `train_tokenizer`).
+        tone_placement: "old" ("hòa") or "new" ("hoà"), for the text that `detokenize` returns.
+        **kwargs: as for `keras_hub.tokenizers.SentencePieceTokenizer`.
+
+    Raises:
+        ValueError: for another `tone_placement`, or a model without the control symbols.
+
+    Example:
+        >>> tokenizer = train_tokenizer(["Tôi đang bật đèn phòng khách."] * 50, 300)
+        >>> tokenizer.detokenize(tokenizer("bật đèn"))
+        'bật đèn'
+
+    References:
+        - [Kudo and Richardson, 2018](https://arxiv.org/abs/1808.06226)
+    """
+
+    backbone_cls = None  # set where the package is put together
+
+    def __init__(self, proto=None, tone_placement="old", **kwargs):
+        if tone_placement not in ("old", "new"):
+            raise ValueError(
+                f'`tone_placement` must be "old" or "new". Received: tone_placement={tone_placement}'
+            )
+        self.tone_placement = tone_placement
+        for name, token in zip(("pad", "unk", "start", "sep", "end"), CONTROL_SYMBOLS, strict=True):
+            self._add_special_token(token, f"{name}_token")
+        super().__init__(proto=proto, **kwargs)
+
+    def get_config(self):
+        return {**super().get_config(), "tone_placement": self.tone_placement}
+
+    def detokenize(self, inputs):
+        """Token ids to text, tone marks where `tone_placement` wants them.
+
+        Args:
+            inputs: ids as a list, a ragged or a dense tensor, with or without a batch dimension.
+
+        Returns:
+            As `SentencePieceTokenizer.detokenize`: str, list of str, or a string tensor.
+        """
+        text = super().detokenize(inputs)
+        if self.tone_placement == "new":
+            return text
+        if isinstance(text, str):
+            return to_old_placement(text)
+        if isinstance(text, (list, tuple)):
+            return [to_old_placement(t) for t in text]
+        return to_old_placement_in_graph(tf.convert_to_tensor(text))
+
+
+def to_old_placement_in_graph(text):
+    """`to_old_placement` for a string tensor of any shape, with TensorFlow operations."""
+    for pattern, replacement in TONE_PLACEMENT_RULES:
+        text = tf.strings.regex_replace(text, pattern, replacement)
+    return text

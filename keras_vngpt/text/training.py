@@ -1,0 +1,110 @@
+"""Training of the SentencePiece model on the user's text."""
+
+import io
+import os
+import re
+import tempfile
+
+import sentencepiece
+
+from keras_vngpt.faults import Faults
+from keras_vngpt.text.normalization import normalization_tsv, prevailing_tone_placement
+from keras_vngpt.text.tokenizer import BOS, EOS, PAD, SEP, UNK, VnGPTTokenizer
+
+MAX_SENTENCE_BYTES = 4192  # SentencePiece drops longer ones
+
+
+def _sentences(texts, max_bytes):
+    """Paragraphs short enough for SentencePiece, at most `max_bytes`, spread over all the texts."""
+    step = max(1, -(-sum(len(t.encode()) for t in texts) // max_bytes))
+    for text in texts[::step]:
+        for paragraph in text.split("\n"):
+            data = paragraph.encode()
+            for start in range(0, len(data), MAX_SENTENCE_BYTES):
+                yield data[start : start + MAX_SENTENCE_BYTES].decode(errors="ignore")
+
+
+def _train(texts, vocabulary_size, kind, max_bytes):
+    model = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        rules = os.path.join(folder, "rules.tsv")
+        with open(rules, "w", encoding="utf-8") as file:
+            file.write(normalization_tsv())
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_sentences(texts, max_bytes),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=vocabulary_size,
+            normalization_rule_tsv=rules,
+            remove_extra_whitespaces=False,
+            byte_fallback=True,
+            character_coverage=0.9999,
+            user_defined_symbols=["\n"],
+            control_symbols=[SEP],
+            pad_id=0, pad_piece=PAD,
+            unk_id=1, unk_piece=UNK,
+            bos_id=2, bos_piece=BOS,
+            eos_id=4, eos_piece=EOS,
+            unk_surface="",
+            num_threads=os.cpu_count(),
+            minloglevel=2,
+        )  # fmt: skip
+    return model.getvalue()
+
+
+def train_tokenizer(
+    texts,
+    vocabulary_size,
+    kind="bpe",
+    tone_placement="auto",
+    shrink=True,
+    max_bytes=16_000_000,
+    announce=print,
+):
+    """Train a tokenizer on Vietnamese text.
+
+    Args:
+        texts: list of str, the documents.
+        vocabulary_size: number of tokens wanted, control symbols and 256 bytes included.
+        kind: "bpe" or "unigram".
+        tone_placement: "old", "new", or "auto" for the one that `texts` mostly uses.
+        shrink: take a smaller vocabulary, with a message, where the text does not support
+            `vocabulary_size`; `False` makes it a fault.
+        max_bytes: train on at most this many bytes, spread evenly over `texts`.
+        announce: function that shows a line of text to the user.
+
+    Returns:
+        A `VnGPTTokenizer`.
+
+    Raises:
+        Faults: no text, or a vocabulary that the text does not support.
+
+    Example:
+        >>> train_tokenizer(["Tôi đang bật đèn phòng khách."] * 50, 300).vocabulary_size()
+        300
+    """
+    if not any(text.strip() for text in texts):
+        raise Faults("tokenizer: there is no text to train on")
+    try:
+        proto = _train(texts, vocabulary_size, kind, max_bytes)
+    except RuntimeError as error:
+        limit = _supported_size(texts, vocabulary_size, kind, max_bytes, str(error))
+        if not shrink or limit > vocabulary_size:
+            relation = "at most" if limit < vocabulary_size else "at least"
+            raise Faults(
+                f"tokenizer.vocabulary_size: {vocabulary_size}; this text supports {relation} "
+                f"{limit}. Take that, or leave the setting out"
+            ) from None
+        announce(f"The text supports {limit} tokens, not {vocabulary_size}: taking {limit}.")
+        proto = _train(texts, limit, kind, max_bytes)
+    if tone_placement == "auto":
+        tone_placement = prevailing_tone_placement(texts[: 1 + len(texts) // 4])
+    return VnGPTTokenizer(proto=proto, tone_placement=tone_placement)
+
+
+def _supported_size(texts, vocabulary_size, kind, max_bytes, error):
+    """The nearest size that training accepts, from SentencePiece's message."""
+    for pattern in (r"value <= (\d+)", r"smaller than required_chars\. \d+ vs (\d+)"):
+        if found := re.search(pattern, error):
+            return int(found[1])
+    raise RuntimeError(error)
