@@ -190,7 +190,8 @@ def _as_turns(x):
 
     def ragged(strings):
         if not isinstance(strings, tf.RaggedTensor):
-            strings = tf.ragged.constant(strings) if _is_nested(strings) else tf.constant(strings)
+            make = tf.ragged.constant if _is_nested(strings) else tf.convert_to_tensor
+            strings = make(strings)
         single = strings.shape.rank == 0
         strings = tf.reshape(strings, [1, 1]) if single else strings
         if strings.shape.rank == 1:

@@ -10,7 +10,6 @@ Run as a script to write ``home_train.jsonl`` and ``home_test.jsonl`` beside thi
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -84,7 +83,7 @@ CLOCKS: Pool = tuple(
 DELAYS: Pool = (
     *(_delay(f"{minutes} phút") for minutes in (5, 10, 15, 20, 25, 40, 45)),
     _delay("30 phút", "nửa tiếng"),
-    *(_delay(f"{hours} tiếng", f"{hours} giờ") for hours in range(1, 6)),
+    *(_delay(f"{hours} tiếng") for hours in range(1, 6)),
 )
 LEVELS = _levels(*range(1, 6))
 TEMPERATURES = _degrees(*range(16, 31))
@@ -113,35 +112,39 @@ SWITCH_OFF = ("tắt{help} {thing}",)
 LIFT = ("kéo{help} {thing} lên", "nâng{help} {thing} lên")
 LOWER = ("hạ{help} {thing} xuống", "kéo{help} {thing} xuống")
 SET_LEVEL = (
-    "bật{help} {thing} lên {value}",
-    "bật{help} {thing} {value}",
+    "chỉnh{help} {thing} lên {value}",
     "chỉnh{help} {thing} về {value}",
     "chuyển{help} {thing} sang {value}",
-    "cho {thing} chạy {value}",
     "để {thing} {value}",
+)
+RUN_AT_LEVEL = (
+    "bật{help} {thing} lên {value}",
+    "bật{help} {thing} {value}",
+    "cho {thing} chạy {value}",
+    *SET_LEVEL,
 )
 SET_TEMPERATURE = (
     "đặt{help} {thing} {value}",
     "đặt{help} {thing} ở {value}",
-    "bật{help} {thing} {value}",
     "chỉnh{help} {thing} về {value}",
     "chỉnh{help} nhiệt độ {thing} về {value}",
     "để {thing} {value}",
 )
+RUN_AT_TEMPERATURE = ("bật{help} {thing} {value}", *SET_TEMPERATURE)
 SET_VOLUME = (
     "chỉnh{help} âm lượng {thing} về {value}",
-    "đặt{help} âm lượng {thing} {value}",
-    "để âm lượng {thing} ở {value}",
+    "đặt{help} âm lượng {thing} ở mức {value}",
+    "để âm lượng {thing} {value}",
     "chỉnh{help} tiếng {thing} về {value}",
     "vặn{help} tiếng {thing} lên {value}",
 )
 SET_BRIGHTNESS = (
     "chỉnh{help} độ sáng {thing} về {value}",
-    "đặt{help} độ sáng {thing} {value}",
-    "để độ sáng {thing} ở {value}",
-    "để {thing} sáng {value}",
-    "cho {thing} sáng {value}",
+    "chỉnh{help} độ sáng {thing} lên {value}",
+    "đặt{help} độ sáng {thing} ở mức {value}",
+    "để độ sáng {thing} {value}",
 )
+SHINE = (*SET_BRIGHTNESS, "để {thing} sáng {value}", "cho {thing} sáng {value}")
 
 
 def _timed(verb: str) -> Action:
@@ -150,7 +153,7 @@ def _timed(verb: str) -> Action:
         cores=(
             f"{verb}{{help}} {{thing}} {{value}}",
             f"hẹn giờ {verb} {{thing}} {{value}}",
-            f"hẹn{{help}} {{value}} {verb} {{thing}}",
+            f"hẹn {{value}} {verb} {{thing}}",
         ),
         openers=(
             f"{{value}} {verb}{{help}} {{thing}}",
@@ -185,17 +188,15 @@ ACTIONS = {
     "mở khóa": Action("Đã mở khóa {thing}", ("mở khóa{help} {thing}",)),
     "kéo lên": Action("Đã kéo {thing} lên", (*LIFT, "cuốn{help} {thing} lên")),
     "hạ xuống": Action("Đã hạ {thing} xuống", LOWER),
-    "bật mức": Action("Đã bật {thing} lên {value}", SET_LEVEL, values=(LEVELS,)),
-    "đặt nhiệt độ": Action("Đã đặt {thing} ở {value}", SET_TEMPERATURE, values=(TEMPERATURES,)),
+    "bật mức": Action("Đã bật {thing} lên {value}", RUN_AT_LEVEL, values=(LEVELS,)),
+    "đặt nhiệt độ": Action("Đã đặt {thing} ở {value}", RUN_AT_TEMPERATURE, values=(TEMPERATURES,)),
     "đặt nhiệt độ nước": Action(
-        "Đã đặt {thing} ở {value}", SET_TEMPERATURE, values=(_degrees(*range(35, 66)),)
+        "Đã đặt {thing} ở {value}", RUN_AT_TEMPERATURE, values=(_degrees(*range(35, 66)),)
     ),
     "chỉnh âm lượng": Action(
-        "Đã chỉnh âm lượng {thing} về {value}", SET_VOLUME, values=(PERCENTS,)
+        "Đã đặt âm lượng {thing} ở mức {value}", SET_VOLUME, values=(PERCENTS,)
     ),
-    "chỉnh độ sáng": Action(
-        "Đã chỉnh độ sáng {thing} về {value}", SET_BRIGHTNESS, values=(PERCENTS,)
-    ),
+    "chỉnh độ sáng": Action("Đã đặt độ sáng {thing} ở mức {value}", SHINE, values=(PERCENTS,)),
     "hẹn bật": _timed("bật"),
     "hẹn tắt": _timed("tắt"),
     "hẹn mở": _timed("mở"),
@@ -238,27 +239,21 @@ ACTIONS = {
     "không nhiệt độ": Action(
         "{thing} không đặt được nhiệt độ", SET_TEMPERATURE, values=(TEMPERATURES,)
     ),
-    "không âm lượng": Action(
-        "{thing} không chỉnh được âm lượng", SET_VOLUME, values=(PERCENTS,)
-    ),
-    "không độ sáng": Action(
-        "{thing} không chỉnh được độ sáng", SET_BRIGHTNESS, values=(PERCENTS,)
-    ),
-    "quá mức": Action(
-        "{thing} chỉ có mức 1 đến 5", SET_LEVEL, values=(_levels(*range(6, 11)),)
-    ),
+    "không âm lượng": Action("{thing} không chỉnh được âm lượng", SET_VOLUME, values=(PERCENTS,)),
+    "không độ sáng": Action("{thing} không chỉnh được độ sáng", SET_BRIGHTNESS, values=(PERCENTS,)),
+    "quá mức": Action("{thing} chỉ có mức 1 đến 5", RUN_AT_LEVEL, values=(_levels(*range(6, 11)),)),
     "quá nhiệt độ": Action(
         "{thing} chỉ đặt được từ 16 đến 30 độ",
-        SET_TEMPERATURE,
+        RUN_AT_TEMPERATURE,
         values=(_degrees(*range(5, 16)), _degrees(*range(31, 46))),
     ),
     "quá nhiệt độ nước": Action(
         "{thing} chỉ đặt được từ 35 đến 65 độ",
-        SET_TEMPERATURE,
+        RUN_AT_TEMPERATURE,
         values=(_degrees(*range(20, 35)), _degrees(*range(66, 96))),
     ),
     "quá âm lượng": Action(
-        "{thing} chỉ chỉnh được âm lượng đến 100%",
+        "Âm lượng {thing} tối đa là 100%",
         SET_VOLUME,
         values=(_percents(*range(110, 201, 10)),),
     ),
@@ -279,7 +274,7 @@ PREPOSITIONS = {
     "hành lang": "ngoài",
     "ban công": "ngoài",
     "sân trước": "ngoài",
-    "sân sau": "ngoài",
+    "sân thượng": "trên",
     "gara": "ở",
     "tầng hầm": "dưới",
 }
@@ -303,109 +298,79 @@ OPENING_TIMER = ("hẹn mở", "hẹn đóng")
 LOCK = ("khóa", "mở khóa", "hỏi khóa")
 ROLL = ("kéo lên", "hạ xuống")
 
+LIVING = ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em")
+OUTDOORS = ("ban công", "sân trước", "sân thượng")
+
 DEVICES = {
-    "đèn": Device(
-        ROOMS,
-        (*POWER, *TIMER, "chỉnh độ sáng", "không âm lượng"),
-    ),
+    "đèn": Device(ROOMS, (*POWER, *TIMER, "chỉnh độ sáng", "không âm lượng")),
     "đèn ngủ": Device(
         ("phòng ngủ", "phòng trẻ em", "hành lang"),
         (*POWER, *TIMER, "chỉnh độ sáng", "không nhiệt độ"),
     ),
     "quạt": Device(
-        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng làm việc", "phòng trẻ em",
-         "ban công", "gara"),
+        (*LIVING, "phòng bếp"),
         (*POWER, *TIMER, *LEVEL, "không nhiệt độ", "không đóng mở"),
     ),
-    "quạt trần": Device(
-        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
-        (*POWER, *TIMER, *LEVEL, "không nâng hạ"),
-    ),
+    "quạt trần": Device(LIVING, (*POWER, *TIMER, *LEVEL, "không nâng hạ")),
     "quạt thông gió": Device(
         ("phòng bếp", "phòng tắm", "phòng giặt", "gara", "tầng hầm"),
-        (*POWER, *TIMER, *LEVEL, "không nhiệt độ"),
+        (*POWER, "hẹn tắt", *LEVEL, "không độ sáng"),
     ),
-    "máy lạnh": Device(
-        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
-        (*POWER, *TIMER, *TEMPERATURE, "không âm lượng", "không đóng mở"),
-    ),
+    "máy lạnh": Device(LIVING, (*POWER, *TIMER, *TEMPERATURE, "không âm lượng", "không đóng mở")),
     "máy sưởi": Device(
-        ("phòng khách", "phòng ngủ", "phòng tắm", "phòng làm việc", "phòng trẻ em"),
+        ("phòng khách", "phòng ngủ", "phòng tắm", "phòng làm việc"),
         (*POWER, *TIMER, *TEMPERATURE, "không độ sáng"),
     ),
     "bình nóng lạnh": Device(
         ("phòng bếp", "phòng tắm", "phòng giặt"),
         (*POWER, *TIMER, "đặt nhiệt độ nước", "hỏi nhiệt độ", "quá nhiệt độ nước"),
     ),
-    "máy lọc không khí": Device(
-        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "phòng trẻ em"),
-        (*POWER, *TIMER, *LEVEL, "không nhiệt độ"),
-    ),
+    "máy lọc không khí": Device(LIVING, (*POWER, *TIMER, *LEVEL, "không nhiệt độ")),
     "máy hút ẩm": Device(
-        ("phòng khách", "phòng ngủ", "phòng làm việc", "phòng giặt", "tầng hầm"),
-        (*POWER, *TIMER, *LEVEL, "không độ sáng"),
+        ("phòng khách", "phòng ngủ", "phòng giặt", "tầng hầm"),
+        (*POWER, "hẹn tắt", *LEVEL, "không nhiệt độ"),
     ),
     "tivi": Device(
         ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng trẻ em"),
-        (*POWER, *TIMER, *VOLUME, "chỉnh độ sáng", "không nhiệt độ"),
+        (*POWER, *TIMER, *VOLUME, "chỉnh độ sáng", "không nâng hạ"),
     ),
     "loa": Device(
-        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng tắm", "phòng làm việc", "ban công",
-         "sân sau"),
+        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng tắm", "ban công", "sân thượng"),
         (*POWER, *TIMER, *VOLUME, "không độ sáng"),
     ),
     "máy chiếu": Device(
         ("phòng khách", "phòng ngủ", "phòng làm việc"),
-        (*POWER, *VOLUME, "chỉnh độ sáng", "không nhiệt độ"),
+        (*POWER, *VOLUME, "chỉnh độ sáng", "không nâng hạ"),
     ),
-    "nồi cơm điện": Device(
-        ("phòng bếp", "phòng ăn"),
-        (*POWER, *TIMER, "không âm lượng"),
-    ),
+    "nồi cơm điện": Device(("phòng bếp", "phòng ăn"), (*POWER, *TIMER, "không âm lượng")),
     "máy giặt": Device(
-        ("phòng tắm", "phòng giặt", "ban công", "sân sau"),
-        (*POWER, *TIMER, "không âm lượng", "không nâng hạ"),
+        ("phòng tắm", "phòng giặt", "ban công", "sân thượng"),
+        (*POWER, *TIMER, "không âm lượng", "không đóng mở"),
     ),
-    "robot hút bụi": Device(
-        ("phòng khách", "phòng ngủ", "phòng ăn", "phòng làm việc", "hành lang"),
-        (*POWER, *TIMER, "không nhiệt độ"),
-    ),
+    "robot hút bụi": Device((*LIVING, "hành lang"), (*POWER, *TIMER, "không âm lượng")),
     "camera": Device(
-        ("phòng khách", "phòng trẻ em", "hành lang", "ban công", "sân trước", "sân sau", "gara",
-         "tầng hầm"),
-        (*POWER, *TIMER, "không nhiệt độ", "không mức"),
+        (*OUTDOORS, "phòng khách", "hành lang", "gara", "tầng hầm"),
+        (*POWER, "không độ sáng"),
     ),
-    "vòi tưới": Device(
-        ("ban công", "sân trước", "sân sau"),
-        (*POWER, *TIMER, "không nhiệt độ"),
-    ),
+    "vòi tưới": Device(OUTDOORS, (*POWER, *TIMER, "không nhiệt độ")),
     "rèm": Device(
-        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng tắm", "phòng làm việc",
-         "phòng trẻ em", "ban công"),
+        (*LIVING, "phòng bếp", "phòng tắm", "ban công"),
         (*OPENING, *OPENING_TIMER, *ROLL, "không nhiệt độ", "không mức"),
     ),
     "cửa sổ": Device(
-        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng ăn", "phòng tắm", "phòng làm việc",
-         "phòng trẻ em", "phòng giặt", "hành lang"),
-        (*OPENING, *OPENING_TIMER, "khóa", "hỏi khóa", "không nhiệt độ"),
+        (*LIVING, "phòng bếp", "phòng tắm", "phòng giặt"),
+        (*OPENING, "khóa", "hỏi khóa", "không nâng hạ"),
     ),
     "cửa": Device(
-        ("phòng khách", "phòng ngủ", "phòng bếp", "phòng tắm", "phòng làm việc", "phòng trẻ em",
-         "phòng giặt", "ban công", "gara", "tầng hầm"),
-        (*OPENING, *LOCK, "không mức"),
+        (*LIVING, "phòng bếp", "phòng tắm", "ban công", "tầng hầm"),
+        (*OPENING, *LOCK, "không nâng hạ"),
     ),
     "cửa cuốn": Device(
-        ("sân trước", "sân sau", "gara", "tầng hầm"),
+        ("sân trước", "gara", "tầng hầm"),
         (*OPENING, *OPENING_TIMER, *LOCK, *ROLL),
     ),
-    "cổng": Device(
-        ("sân trước", "sân sau"),
-        (*OPENING, *OPENING_TIMER, *LOCK),
-    ),
-    "mái che": Device(
-        ("ban công", "sân trước", "sân sau"),
-        (*OPENING, *OPENING_TIMER, "không mức"),
-    ),
+    "cổng": Device(("sân trước", "gara"), (*OPENING, *OPENING_TIMER, *LOCK)),
+    "mái che": Device(OUTDOORS, (*OPENING, *OPENING_TIMER, "không mức")),
     "màn chiếu": Device(
         ("phòng khách", "phòng ngủ", "phòng làm việc"),
         (*ROLL, "không bật tắt", "không âm lượng"),
@@ -455,7 +420,7 @@ REGISTERS = (
             Frame("cho tôi hỏi {core} ạ?"),
             Frame("bạn ơi, {core} ạ?"),
             Frame("xem giúp tôi {core} với ạ"),
-            Frame("làm ơn xem {core}"),
+            Frame("làm ơn xem giúp {core}"),
             Frame("bạn kiểm tra giúp tôi xem {core} nhé"),
         ),
         styles=("capital", "stop", "lower"),
@@ -473,7 +438,7 @@ REGISTERS = (
         brief=(),
         questions=(
             Frame("{core}?"),
-            Frame("xem {core}"),
+            Frame("xem thử {core}"),
             Frame("kiểm tra xem {core}"),
             Frame("cho tôi biết {core}"),
             Frame("tôi muốn biết {core}"),
@@ -519,7 +484,9 @@ class Combination(NamedTuple):
     room: str
     action: str
 
-    def __str__(self) -> str:
+    @property
+    def key(self) -> str:
+        """The combination as it stands in an example."""
         return "/".join(self)
 
 
@@ -569,7 +536,7 @@ def _draw(combination: Combination, rng: Random) -> Example:
     return Example(
         request=_written(frame.text.format(core=core), rng.choice(register.styles)),
         response=_capitalized(action.response.format(thing=thing, value=spellings[0])),
-        combination=str(combination),
+        combination=combination.key,
     )
 
 
@@ -581,8 +548,8 @@ def generate(seed: int = 0, phrasings: int = 6) -> list[Example]:
     """
     examples = {REFERENCE.request: REFERENCE}
     for combination in combinations():
-        rng = Random(f"{seed}/{combination}")
-        missing = phrasings - (str(combination) == REFERENCE.combination)
+        rng = Random(f"{seed}/{combination.key}")
+        missing = phrasings - (combination.key == REFERENCE.combination)
         for _ in range(100 * phrasings):
             if missing <= 0:
                 break
@@ -591,7 +558,7 @@ def generate(seed: int = 0, phrasings: int = 6) -> list[Example]:
             assert known.response == example.response, f"two answers: {known} and {example}"
             missing -= known is example
         else:
-            raise ValueError(f"{combination} has fewer than {phrasings} phrasings")
+            raise ValueError(f"{combination.key} has fewer than {phrasings} phrasings")
     return list(examples.values())
 
 
@@ -634,10 +601,10 @@ def _write_lines(path: Path, examples: list[Example]) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
     temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
-def write(folder: str | os.PathLike[str], seed: int = 0) -> None:
+def write(folder: str | Path, seed: int = 0) -> None:
     """Write ``home_train.jsonl``, in shuffled order, and ``home_test.jsonl`` into ``folder``."""
     train, test = split(generate(seed), seed=seed)
     Random(seed).shuffle(train)

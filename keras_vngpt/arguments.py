@@ -1,0 +1,259 @@
+"""The arguments of a verb, from flags, YAML files and Python alike, all their faults at once."""
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import re
+import sys
+import types
+import typing
+
+import pydantic
+import yaml
+
+from keras_vngpt.faults import Faults
+
+settings = pydantic.dataclasses.dataclass(
+    config=pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
+)
+
+
+def resolve(schema, *layers):
+    """Put layers of given values over the defaults, and check them all.
+
+    Args:
+        schema: a function, or a class of settings: its parameters are the names.
+        *layers: `(origin, values)`, later ones on top. `origin` is the YAML file that the values
+            came from, or "". `values` is a dictionary, nested or with dotted names.
+
+    Returns:
+        A dictionary of keyword arguments for `schema`, complete and of the right types.
+
+    Raises:
+        Faults: every unknown name and every wrong value, by file and line where there is one.
+
+    Example:
+        >>> resolve(FitSettings, ("", {"pretrain.batch_size": 8}))["pretrain"].batch_size
+        8
+    """
+    merged, origins, faults = {}, {}, []
+    for origin, values in layers:
+        for name, value in flatten(values).items():
+            merged[name] = value
+            origins[name] = origin
+    known = leaves(schema)
+    for name in list(merged):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            faults.append(f"{_place(origins[name], name)}{name}: unknown setting{hint}")
+            del merged[name]
+    try:
+        checked = vars(_validator(schema).validate_python(_nest(merged)))
+    except pydantic.ValidationError as error:
+        for detail in error.errors():
+            name = ".".join(str(part) for part in detail["loc"])
+            name = next((n for n in merged if name == n or name.startswith(n + ".")), name)
+            faults.append(f"{_place(origins.get(name), name)}{name}: {_explain(detail)}")
+    if faults:
+        raise Faults(dict.fromkeys(faults))
+    return {p.name: checked[p.name] for p in _parameters(schema)}
+
+
+def read_yaml(path):
+    """The settings of a YAML file, as a nested dictionary.
+
+    Raises:
+        Faults: no such file, not YAML, not a mapping.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except OSError as error:
+        raise Faults(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise Faults(f"{path}: invalid UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise Faults(f"{path}{line}: not valid YAML ({error.problem})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise Faults(f"{path}:1: needs settings as name: value")
+    return values
+
+
+def flatten(values, prefix=""):
+    """A nested dictionary, or settings, as one with dotted names."""
+    flat = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            value = dataclasses.asdict(value)
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def leaves(schema, prefix=""):
+    """Every setting of a schema: dotted name to its parameter."""
+    found = {}
+    for parameter in _parameters(schema):
+        if dataclasses.is_dataclass(parameter.annotation):
+            found |= leaves(parameter.annotation, f"{prefix}{parameter.name}.")
+        else:
+            found[prefix + parameter.name] = parameter
+    return found
+
+
+def command(function, schema=None):
+    """Run a verb from the command line: flags in, exit status out.
+
+    A fault of the user is one line on the error output and exit status 2.
+
+    Args:
+        function: the verb; its docstring is the help.
+        schema: where its settings are declared, if not in its own signature.
+    """
+    schema = schema or function
+    parser = argparse.ArgumentParser(
+        prog=f"python -m keras_vngpt.{function.__name__}",
+        description=inspect.getdoc(function).split("Raises:")[0].split("Args:")[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    names = {**leaves(schema), **leaves(function)}
+    docs = _docs(schema) | _docs(function)
+    groups = {}
+    for name, parameter in names.items():
+        if parameter.kind == parameter.VAR_KEYWORD:
+            continue
+        group = name.rpartition(".")[0]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group) if group else parser
+        groups[group].add_argument(
+            *([name] if parameter.default is parameter.empty else [f"--{name}"]),
+            **_argument(parameter, docs.get(name, "")),
+        )
+    given, unknown = parser.parse_known_args()
+    given = {name: _plain(value) for name, value in vars(given).items()}
+    for flag in unknown:
+        if flag.startswith("--"):
+            given.setdefault(flag[2:].partition("=")[0], None)
+    try:
+        if extra := [flag for flag in unknown[:1] if not flag.startswith("--")]:
+            raise Faults(f"{extra[0]}: unexpected argument; see --help")
+        function(**given)
+    except Faults as fault:
+        for line in fault.faults:
+            print(line, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command continues where it stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _parameters(schema):
+    hints = typing.get_type_hints(schema, include_extras=True)
+    parameters = [
+        p.replace(annotation=hints.get(p.name, p.annotation))
+        for p in inspect.signature(schema).parameters.values()
+    ]
+    if dataclasses.is_dataclass(schema):  # the signature does not show what a factory makes
+        made = {
+            f.name: f.default_factory()
+            for f in dataclasses.fields(schema)
+            if f.default_factory is not dataclasses.MISSING
+        }
+        parameters = [p.replace(default=made.get(p.name, p.default)) for p in parameters]
+    return parameters
+
+
+def _validator(schema):
+    if dataclasses.is_dataclass(schema):
+        return pydantic.TypeAdapter(schema)
+    fields = {
+        p.name: (p.annotation, ... if p.default is p.empty else p.default)
+        for p in _parameters(schema)
+    }
+    return pydantic.TypeAdapter(pydantic.create_model("Arguments", **fields))
+
+
+def _nest(flat):
+    nested = {}
+    for name, value in flat.items():
+        *groups, leaf = name.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = value
+    return nested
+
+
+def _place(origin, name):
+    """ "file:line: " of a setting that a YAML file gave, else nothing."""
+    if not origin:
+        return ""
+    with open(origin, encoding="utf-8") as file:
+        node = yaml.compose(file)
+    line = 1
+    for part in name.split("."):
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == part:
+                line, node = key.start_mark.line + 1, value
+                break
+    return f"{origin}:{line}: "
+
+
+def _explain(detail):
+    message = re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"])
+    message = re.sub(r"^Input should be", "must be", message)
+    if detail["type"] == "missing":
+        return "needs a value"
+    return f"{message[0].lower()}{message[1:]}. Received: {detail['input']!r}"
+
+
+def _docs(schema):
+    """Help for each setting: the docstrings under fields, or the Args of a docstring."""
+    docs = {}
+    if dataclasses.is_dataclass(schema):
+        for name, field in schema.__pydantic_fields__.items():
+            docs[name] = field.description or ""
+            if dataclasses.is_dataclass(field.annotation):
+                docs |= {f"{name}.{k}": v for k, v in _docs(field.annotation).items()}
+        return docs
+    section = (inspect.getdoc(schema) or "").partition("Args:\n")[2]
+    section = re.split(r"\n\n?(?=\S)", section)[0]
+    for found in re.finditer(r"^    (\w+): ((?:.*\n?(?:        .*\n?)*))", section, re.MULTILINE):
+        docs[found[1]] = " ".join(found[2].split())
+    return docs
+
+
+def _argument(parameter, doc):
+    options = [o for o in typing.get_args(parameter.annotation) if o is not types.NoneType]
+    is_union = typing.get_origin(parameter.annotation) in (types.UnionType, typing.Union)
+    kind = options[0] if is_union else parameter.annotation
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    argument = {"help": doc.replace("%", "%%")}
+    if parameter.default is not parameter.empty:
+        default = parameter.default
+        shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+        argument["help"] += f" [{'nothing' if shown in ('', None) else shown}]"
+    if typing.get_origin(kind) in (list, tuple):
+        argument |= {"nargs": "*", "metavar": "VALUE"}
+    elif kind is bool:
+        argument |= {"nargs": "?", "const": "true", "metavar": "true|false"}
+    elif typing.get_origin(kind) is typing.Literal:
+        argument["metavar"] = "|".join(map(str, typing.get_args(kind)))
+    elif parameter.default is not parameter.empty:
+        argument["metavar"] = getattr(kind, "__name__", "value").upper()
+    return argument
+
+
+def _plain(value):
+    return None if isinstance(value, str) and value.lower() in ("none", "null") else value

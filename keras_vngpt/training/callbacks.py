@@ -1,0 +1,212 @@
+"""What happens while `model.fit` runs: figures, sample answers, saved states."""
+
+import csv
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+HISTORY_FIELDS = (
+    "stage step tokens loss validation_loss bits_per_byte learning_rate tokens_per_second seconds"
+)
+
+
+class Throughput(keras.callbacks.Callback):
+    """Adds tokens per second to the progress bar.
+
+    Args:
+        tokens_per_step: float.
+    """
+
+    def __init__(self, tokens_per_step):
+        super().__init__()
+        self.tokens_per_step = tokens_per_step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start, self._steps = None, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._start is None:  # the first step includes compilation
+            self._start = time.perf_counter()
+            return
+        self._steps += 1
+        elapsed = time.perf_counter() - self._start
+        logs["tokens/s"] = self.tokens_per_step * self._steps / elapsed
+
+    def on_epoch_end(self, epoch, logs=None):
+        elapsed = time.perf_counter() - (self._start or 0)
+        logs["tokens/s"] = self.tokens_per_step * self._steps / elapsed if self._steps else 0.0
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds the exact validation loss to the figures of an epoch.
+
+    Args:
+        measure: function without arguments to nats per scored token.
+        bits_per_nat: float, from that to bits per byte of the scored text.
+    """
+
+    def __init__(self, measure, bits_per_nat):
+        super().__init__()
+        self.measure, self.bits_per_nat = measure, bits_per_nat
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_loss"] = self.measure()
+        logs["bits_per_byte"] = logs["val_loss"] * self.bits_per_nat
+        print(
+            f"  validation loss {logs['val_loss']:.4f}, "
+            f"{logs['bits_per_byte']:.4f} bits per byte of scored text"
+        )
+
+
+class SampleAnswers(keras.callbacks.Callback):
+    """Answers the same few prompts after each epoch, on the screen and in a file.
+
+    Args:
+        answer: function from a list of prompts to a list of texts.
+        prompts: list of str.
+        path: of the JSONL file.
+        stage: "pretrain" or "finetune", noted in the file.
+    """
+
+    def __init__(self, answer, prompts, path, stage):
+        super().__init__()
+        self.answer, self.prompts, self.path, self.stage = answer, prompts, path, stage
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.prompts:
+            return
+        step = int(self.model.optimizer.iterations)
+        with open(self.path, "a", encoding="utf-8") as file:
+            for prompt, text in zip(self.prompts, self.answer(self.prompts), strict=True):
+                print(f"  {prompt} → {text}")
+                record = {"stage": self.stage, "step": step, "prompt": prompt, "text": text}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class History(keras.callbacks.Callback):
+    """Writes the curves: about a hundred points of the loss, and every validation.
+
+    Args:
+        path: of the CSV file, shared by the stages.
+        stage: "pretrain" or "finetune".
+        tokens_per_step: float.
+        every: int, steps between two points.
+    """
+
+    def __init__(self, path, stage, tokens_per_step, every):
+        super().__init__()
+        self.path, self.stage = Path(path), stage
+        self.tokens_per_step, self.every = tokens_per_step, every
+        self._begin = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps = self._mark = 0
+        self._sum_at_mark = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+        if self._steps - self._mark >= self.every:
+            total = logs["loss"] * self._steps  # Keras shows the mean since the epoch began
+            loss = (total - self._sum_at_mark) / (self._steps - self._mark)
+            self._mark, self._sum_at_mark = self._steps, total
+            self._write(loss=loss, tokens_per_second=logs.get("tokens/s", ""))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write(
+            validation_loss=logs["val_loss"],
+            bits_per_byte=logs["bits_per_byte"],
+            tokens_per_second=logs["tokens/s"],
+        )
+
+    def _write(self, **figures):
+        step = int(self.model.optimizer.iterations)
+        row = {
+            "stage": self.stage,
+            "step": step,
+            "tokens": round(step * self.tokens_per_step),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "seconds": round(time.perf_counter() - self._begin, 2),
+            **figures,
+        }
+        is_new = not self.path.exists()
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, HISTORY_FIELDS.split(), restval="")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(
+                {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+            )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the state of training after each epoch, keeps the best weights, stops early.
+
+    A state is the weights, the optimizer (its step count among it) and the best so far; it is
+    written beside the old one and renamed.
+
+    Args:
+        folder: str or Path.
+        patience: int, epochs without a better validation loss before training stops; 0 never.
+
+    Example:
+        >>> checkpoint = Checkpoint("runs/default/pretrain/checkpoint")
+        >>> first_step = checkpoint.restore(model)
+    """
+
+    def __init__(self, folder, patience=0):
+        super().__init__()
+        self.folder = Path(folder)
+        self.patience = patience
+        self.state = {"step": 0, "best_loss": None, "best_step": 0, "waited": 0, "stopped": False}
+
+    def restore(self, model):
+        """Load the last saved state into a compiled model; returns its step, 0 without one."""
+        if not (self.folder / "state.json").exists():
+            return 0
+        self.state = json.loads((self.folder / "state.json").read_text())
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self.folder / f"step-{self.state['step']}.weights.h5")
+        return self.state["step"]
+
+    def restore_best(self, model):
+        """Give the model the weights with the best validation loss."""
+        if self.state["best_loss"] is not None:
+            with np.load(self.folder / "best.npz") as arrays:
+                model.set_weights([arrays[name] for name in arrays.files])
+
+    def save(self):
+        """Write the state as it is now."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state["step"] = int(self.model.optimizer.iterations)
+        name = f"step-{self.state['step']}.weights.h5"
+        self.model.save_weights(self.folder / f"partial-{name}")
+        os.replace(self.folder / f"partial-{name}", self.folder / name)
+        _write_whole(self.folder / "state.json", json.dumps(self.state).encode())
+        for old in self.folder.glob("*.weights.h5"):
+            if old.name != name:
+                old.unlink()
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = logs["val_loss"]
+        if self.state["best_loss"] is None or loss < self.state["best_loss"]:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            step = int(self.model.optimizer.iterations)
+            self.state |= {"best_loss": loss, "best_step": step, "waited": 0}
+            np.savez(self.folder / "partial-best.npz", *self.model.get_weights())
+            os.replace(self.folder / "partial-best.npz", self.folder / "best.npz")
+        else:
+            self.state["waited"] += 1
+            if self.patience and self.state["waited"] >= self.patience:
+                print(f"  no better for {self.patience} evaluations: stopping early")
+                self.model.stop_training = self.state["stopped"] = True
+        self.save()
+
+
+def _write_whole(path, data):
+    partial = path.with_name("partial-" + path.name)
+    partial.write_bytes(data)
+    os.replace(partial, path)

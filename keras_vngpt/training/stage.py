@@ -1,0 +1,150 @@
+"""One stage of training: `model.fit` on rows, from the state that was saved last."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_vngpt.data.pipeline import evaluation_batches, training_batches
+from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.training.callbacks import (
+    Checkpoint,
+    History,
+    SampleAnswers,
+    Throughput,
+    Validation,
+)
+from keras_vngpt.training.optimizers import make_optimizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arithmetic of a stage.
+
+    Args:
+        rows: int, rows to train on.
+        fill: float, share of the positions that hold a token.
+        batch_size: int, rows in a step.
+        length: int, positions in a row.
+        steps: int, in all.
+        steps_per_epoch: int, steps from one evaluation to the next.
+    """
+
+    rows: int
+    fill: float
+    batch_size: int
+    length: int
+    steps: int
+    steps_per_epoch: int
+
+    @classmethod
+    def of(cls, rows, settings):
+        """The plan that the settings of a stage make for these rows."""
+        batch_size = min(settings.batch_size, len(rows))
+        positions = batch_size * rows.length
+        if settings.tokens:
+            steps = math.ceil(settings.tokens / (positions * rows.fill))
+        else:
+            steps = math.ceil(settings.epochs * len(rows) / batch_size)
+        epochs = min(settings.evaluations, steps)
+        per_epoch = round(steps / epochs)
+        return cls(len(rows), rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch)
+
+    @property
+    def tokens_per_step(self):
+        return self.batch_size * self.length * self.fill
+
+    @property
+    def tokens(self):
+        return round(self.steps * self.tokens_per_step)
+
+
+def train_stage(stage, model, rows, validation_rows, settings, plan, folder, seed,
+                bits_per_nat=1.0, answer=None, history=None, samples=None, tensorboard=None):  # fmt: skip
+    """Train a model on packed rows, going on from where an earlier call was interrupted.
+
+    Args:
+        stage: "pretrain" or "finetune".
+        model: a KerasHub `CausalLM`.
+        rows: `Rows` to train on.
+        validation_rows: `Rows`.
+        settings: `PretrainSettings` or `FinetuneSettings`.
+        plan: `Plan.of(rows, settings)`.
+        folder: where the state is saved.
+        seed: int, of the order.
+        bits_per_nat: float, from validation loss to bits per byte.
+        answer: function from prompts to texts, for the samples.
+        history: path of the CSV file with the curves.
+        samples: path of the JSONL file with the sample answers.
+        tensorboard: folder of the TensorBoard logs.
+
+    Returns:
+        A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, once the state is saved.
+    """
+    model.compile(
+        optimizer=make_optimizer(
+            settings.optimizer,
+            settings.learning_rate,
+            plan.steps,
+            settings.warmup,
+            settings.final_learning_rate,
+            settings.weight_decay,
+            settings.clip_norm,
+        ),
+        weighted_metrics=[],
+        sampler="greedy",
+        jit_compile=compiles(settings.jit_compile, model),
+    )
+    checkpoint = Checkpoint(Path(folder), getattr(settings, "patience", 0))
+    step = checkpoint.restore(model)
+    if step:
+        print(f"  going on from step {step:,} of {plan.steps:,}")
+    measure = NegativeLogLikelihood(model)
+    batches = evaluation_batches(validation_rows, plan.batch_size)
+    callbacks = [
+        Throughput(plan.tokens_per_step),
+        Validation(lambda: measure(batches), bits_per_nat),
+        History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100)),
+        SampleAnswers(answer, settings.prompts, samples, stage),
+        checkpoint,
+        keras.callbacks.TensorBoard(tensorboard, write_graph=False),
+    ]
+    epochs = plan.steps // plan.steps_per_epoch
+    try:
+        while step < plan.steps and not checkpoint.state["stopped"]:
+            done = step % plan.steps_per_epoch  # of an epoch that was interrupted: finish it first
+            epoch = step // plan.steps_per_epoch
+            last = epoch + 1 if done else epochs
+            stop = last * plan.steps_per_epoch
+            model.fit(
+                training_batches(rows, plan.batch_size, seed, step, stop),
+                initial_epoch=epoch,
+                epochs=last,
+                steps_per_epoch=plan.steps_per_epoch - done,
+                callbacks=callbacks,
+            )
+            step = stop
+    except KeyboardInterrupt:
+        checkpoint.save()
+        print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
+        raise
+    checkpoint.restore_best(model)
+    best = checkpoint.state
+    return {
+        "steps": best["step"],
+        "tokens": round(best["step"] * plan.tokens_per_step),
+        "best_step": best["best_step"],
+        "validation_loss": best["best_loss"],
+        "bits_per_byte": best["best_loss"] * bits_per_nat,
+    }
+
+
+def compiles(setting, model):
+    """Whether to compile the training step with XLA; on TensorFlow's CPU kernels it never paid."""
+    if setting != "auto":
+        return setting == "true"
+    return keras.config.backend() != "tensorflow"
