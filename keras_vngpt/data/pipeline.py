@@ -25,17 +25,13 @@ def training_batches(rows, batch_size, seed, start, stop):
     """
     n_rows = len(rows)
 
-    def indices(step):
-        place = step * batch_size + tf.range(batch_size, dtype="int64")
-        epoch = place // n_rows
-        seeds = tf.stack([tf.fill([batch_size], tf.constant(seed, "int64")), epoch], axis=1)
-        seeds = tf.concat([seeds, tf.zeros([batch_size, 1], "int64")], axis=1)
+    def index(place):
         return tf.random.experimental.index_shuffle(
-            place % n_rows, tf.cast(seeds, "int32"), tf.constant(n_rows - 1, "int64")
+            place % n_rows, tf.stack([tf.cast(seed, "int64"), place // n_rows]), n_rows - 1
         )
 
-    steps = tf.data.Dataset.range(start, stop).map(indices)
-    return _read(steps, rows, batch_size)
+    places = tf.data.Dataset.range(start * batch_size, stop * batch_size)
+    return _read(places.map(index).batch(batch_size), rows, batch_size)
 
 
 def evaluation_batches(rows, batch_size):

@@ -11,6 +11,7 @@ from pathlib import Path
 from keras_vngpt.faults import Faults
 
 MAX_FAULTS_SHOWN = 20
+SAMPLES = Path(__file__).parents[1] / "samples"
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
 
 
@@ -93,7 +94,10 @@ def read_conversations(patterns):
 
 
 def _files(patterns, suffixes, faults):
+    """The files of each pattern; "samples:name" is one that the package ships."""
     for pattern in patterns:
+        if pattern.startswith("samples:"):
+            pattern = str(SAMPLES / pattern.removeprefix("samples:"))
         path = Path(pattern)
         if path.is_dir():
             found = sorted(p for suffix in suffixes for p in path.rglob(suffix))

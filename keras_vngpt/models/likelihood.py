@@ -18,7 +18,8 @@ class NegativeLogLikelihood:
     def __init__(self, model):
         self._model = keras.Model(model.input, model.output)
         metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nll")
-        self._model.compile(weighted_metrics=[metric], jit_compile=False)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # Keras wants one
+        self._model.compile(loss=loss, weighted_metrics=[metric], jit_compile=False)
 
     def __call__(self, batches):
         """Nats per unit of weight, a float."""

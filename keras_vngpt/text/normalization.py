@@ -129,3 +129,13 @@ def prevailing_tone_placement(texts):
         old += len(_OLD.findall(text))
         new += sum(1 for m in _NEW.finditer(text) if text[m.start() - 1 : m.start()] not in "qQ")
     return "new" if new > old else "old"
+
+
+def canonical(text):
+    """One spelling for texts that a reader takes for the same: NFC, old placement, trimmed.
+
+    Example:
+        >>> canonical("thuỷ  ") == canonical("thủy")
+        True
+    """
+    return to_old_placement(unicodedata.normalize("NFC", text)).strip()

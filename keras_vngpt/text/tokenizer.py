@@ -1,5 +1,8 @@
 """The tokenizer as a KerasHub layer: SentencePiece with the normalisation inside."""
 
+import json
+import os
+
 import keras
 import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
@@ -73,3 +76,15 @@ def to_old_placement_in_graph(text):
     for pattern, replacement in TONE_PLACEMENT_RULES:
         text = tf.strings.regex_replace(text, pattern, replacement)
     return text
+
+
+def load_tokenizer(folder):
+    """The tokenizer that `save_to_preset` wrote to a folder of its own, without a model beside it.
+
+    Example:
+        >>> tokenizer = load_tokenizer("runs/default/tokenizer")
+    """
+    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
+        tokenizer = keras.saving.deserialize_keras_object(json.load(file))
+    tokenizer.load_preset_assets(str(folder))
+    return tokenizer

@@ -114,6 +114,7 @@ def train_stage(stage, model, rows, validation_rows, settings, plan, folder, see
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
     epochs = plan.steps // plan.steps_per_epoch
+    preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
     try:
         while step < plan.steps and not checkpoint.state["stopped"]:
             done = step % plan.steps_per_epoch  # of an epoch that was interrupted: finish it first
@@ -126,12 +127,15 @@ def train_stage(stage, model, rows, validation_rows, settings, plan, folder, see
                 epochs=last,
                 steps_per_epoch=plan.steps_per_epoch - done,
                 callbacks=callbacks,
+                shuffle=False,
             )
             step = stop
     except KeyboardInterrupt:
         checkpoint.save()
         print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
         raise
+    finally:
+        model.preprocessor = preprocessor
     checkpoint.restore_best(model)
     best = checkpoint.state
     return {

@@ -1,0 +1,106 @@
+"""From documents and conversations to packed rows, every cut counted."""
+
+import math
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vngpt.data.rows import Rows, best_fit, flow
+from keras_vngpt.faults import Faults
+
+BATCH = 512
+
+
+@dataclass
+class Prepared:
+    """Rows, and what became of the text on the way.
+
+    Args:
+        rows: `Rows`.
+        scored_bytes: int, UTF-8 bytes of the text that carries weight.
+        weight: float, the sum of all weights.
+        cuts: dictionary of counts: requests and responses cut, turns and rows dropped.
+    """
+
+    rows: Rows
+    scored_bytes: int
+    weight: float
+    cuts: dict = field(default_factory=dict)
+
+    @property
+    def bits_per_nat(self):
+        """From nats per scored token to bits per byte of the scored text."""
+        return self.weight / max(1, self.scored_bytes) / math.log(2)
+
+
+def prepare_documents(documents, preprocessor, name="text"):
+    """Documents to rows of the first stage, nothing cut: a long document goes on in the next row.
+
+    Args:
+        documents: list of str.
+        preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
+        name: what the message calls the text.
+
+    Returns:
+        `Prepared`.
+
+    Raises:
+        Faults: where all the text does not fill a row.
+    """
+    triples, _ = _triples(documents, preprocessor, None)
+    length = preprocessor.sequence_length
+    n_tokens = sum(len(ids) for ids, _, _ in triples)
+    if n_tokens < length:
+        raise Faults(
+            f"{name}: the text is shorter than a row: {n_tokens} tokens, a row has {length}. "
+            "Give more text, or a smaller sequence_length"
+        )
+    rows = flow(triples, length)
+    n_bytes = sum(len(document.encode()) for document in documents)
+    return Prepared(rows, n_bytes, sum(float(w.sum()) for _, _, w in triples))
+
+
+def prepare_conversations(conversations, preprocessor):
+    """Conversations to rows of the second stage, whole conversations packed by best fit.
+
+    Args:
+        conversations: list of `Conversation`.
+        preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
+
+    Returns:
+        `Prepared`.
+    """
+    length = preprocessor.sequence_length
+    triples, cuts = _triples(conversations, preprocessor, length)
+    scored = [triple for triple in triples if triple[2].any()]
+    cuts["rows dropped"] = len(triples) - len(scored)
+    if not scored:
+        raise Faults("finetune.data: no response is left to learn from")
+    n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
+    weight = sum(float(w.sum()) for _, _, w in scored)
+    return Prepared(best_fit(scored, length), n_bytes, weight, cuts)
+
+
+def _triples(items, preprocessor, length):
+    triples, cuts = [], {}
+    bar = keras.utils.Progbar(len(items), unit_name="text") if len(items) > 20 * BATCH else None
+    for start in range(0, len(items), BATCH):
+        batch = items[start : start + BATCH]
+        if isinstance(batch[0], str):
+            texts = tf.constant(batch)
+        else:
+            texts = {
+                "prompts": tf.ragged.constant([c.prompts for c in batch]),
+                "responses": tf.ragged.constant([c.responses for c in batch]),
+            }
+        *columns, counts = preprocessor.documents(texts, length)
+        splits = columns[0].row_splits.numpy()[1:-1]
+        columns = (np.split(column.flat_values.numpy(), splits) for column in columns)
+        triples += zip(*columns, strict=True)
+        for name, count in counts.items():
+            cuts[name] = cuts.get(name, 0) + int(count)
+        if bar:
+            bar.update(start + len(batch))
+    return triples, cuts

@@ -1,0 +1,8 @@
+"""`python -m keras_vngpt.fit`: see `keras_vngpt.runs.fit`."""
+
+from keras_vngpt import fit
+from keras_vngpt.arguments import command
+from keras_vngpt.runs.settings import FitSettings
+
+if __name__ == "__main__":
+    command(fit, FitSettings)

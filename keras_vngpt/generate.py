@@ -1,0 +1,7 @@
+"""`python -m keras_vngpt.generate`: see `keras_vngpt.generation.generate`."""
+
+from keras_vngpt import generate
+from keras_vngpt.arguments import command
+
+if __name__ == "__main__":
+    command(generate, show=lambda answers: print("\n".join(answers)))

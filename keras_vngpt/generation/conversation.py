@@ -1,0 +1,47 @@
+"""Several turns as the ids of one prompt."""
+
+import tensorflow as tf
+
+END = 4  # [EOS]
+
+
+def conversation_ids(decoder, prompts, responses):
+    """Token ids of a conversation that waits for its next response.
+
+    Args:
+        decoder: a `Decoder` or `ExportedDecoder`.
+        prompts: list of str, one more than responses.
+        responses: list of str.
+
+    Returns:
+        list of int: `[BOS] q1 [SEP] a1 [EOS] [BOS] q2 [SEP]`.
+
+    Example:
+        >>> conversation_ids(decoder, ["Chào bạn", "Bật đèn"], ["Chào bạn!"])
+    """
+    turns = decoder.tokenize([*prompts, *responses])
+    turns = [[i for i in turn if i] for turn in turns.numpy().tolist()]
+    requests, answers = turns[: len(prompts)], turns[len(prompts) :]
+    ids = []
+    for request, answer in zip(requests, answers, strict=False):
+        ids += [*request, *answer[1:-1], END]
+    return ids + requests[-1]
+
+
+def answer_conversations(decoder, conversations, max_new_tokens=None, **controls):
+    """The next response to each of a batch of conversations.
+
+    Args:
+        decoder: a `Decoder` or `ExportedDecoder`.
+        conversations: list of `(prompts, responses)`, prompts one more.
+        max_new_tokens: int; by default what the model's length allows.
+        **controls: see `keras_vngpt.generation.sampling.CONTROLS`.
+
+    Returns:
+        list of str.
+    """
+    ids = [conversation_ids(decoder, *conversation) for conversation in conversations]
+    ids = decoder.generate_ids(
+        tf.ragged.constant(ids, tf.int32).to_tensor(), max_new_tokens, **controls
+    )
+    return [text.decode(errors="replace") for text in decoder.detokenize(ids).numpy()]

@@ -1,0 +1,44 @@
+"""A decoder from whatever a user points at: an export, a preset or a run folder."""
+
+from pathlib import Path
+
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.models.causal_lm import VnGPTCausalLM
+
+STAGES = ("finetune", "pretrain")  # the stage whose model answers comes first
+
+
+def load_decoder(path):
+    """The decoder of a run folder, of a preset in one, or of an exported SavedModel.
+
+    Args:
+        path: str or Path.
+
+    Returns:
+        `Decoder` or `ExportedDecoder`.
+
+    Raises:
+        Faults: where the folder is neither, or holds no trained model yet.
+
+    Example:
+        >>> load_decoder("runs/default").generate(["Tắt đèn phòng khách"])
+    """
+    path = Path(path)
+    if (path / "saved_model.pb").is_file():
+        return ExportedDecoder(path)
+    if preset := find_preset(path):
+        model = VnGPTCausalLM.from_preset(str(preset))
+        return Decoder(model, instruct=preset.name != "pretrain")
+    if (path / "config.yaml").is_file():
+        raise Faults(f"{path}: has no trained model yet. The fit command that made it goes on with it")
+    what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
+    raise Faults(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
+
+
+def find_preset(path):
+    """The folder of the last trained model in a run folder, or a preset itself; `None` if none."""
+    path = Path(path)
+    candidates = [path, *(path / stage for stage in STAGES)]
+    return next((c for c in candidates if (c / "model.weights.h5").is_file()), None)
