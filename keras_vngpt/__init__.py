@@ -5,10 +5,15 @@ from keras_vngpt.quiet import import_tensorflow
 import_tensorflow()
 
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor  # noqa: E402
+from keras_vngpt.evaluation.evaluate import evaluate  # noqa: E402
+from keras_vngpt.generation.chat import chat  # noqa: E402
+from keras_vngpt.generation.export import export  # noqa: E402
+from keras_vngpt.generation.generate import generate  # noqa: E402
 from keras_vngpt.models.backbone import VnGPTBackbone  # noqa: E402
 from keras_vngpt.models.causal_lm import VnGPTCausalLM  # noqa: E402
 from keras_vngpt.models.transformer_decoder import TransformerDecoder  # noqa: E402
 from keras_vngpt.runs.fit import fit  # noqa: E402
+from keras_vngpt.runs.preview import preview  # noqa: E402
 from keras_vngpt.text.tokenizer import VnGPTTokenizer  # noqa: E402
 from keras_vngpt.text.training import train_tokenizer  # noqa: E402
 
@@ -23,6 +28,11 @@ __all__ = [
     "VnGPTCausalLM",
     "VnGPTCausalLMPreprocessor",
     "VnGPTTokenizer",
+    "chat",
+    "evaluate",
+    "export",
     "fit",
+    "generate",
+    "preview",
     "train_tokenizer",
 ]

@@ -109,7 +109,7 @@ def leaves(schema, prefix=""):
     return found
 
 
-def command(function, schema=None):
+def command(function, schema=None, show=None):
     """Run a verb from the command line: flags in, exit status out.
 
     A fault of the user is one line on the error output and exit status 2.
@@ -117,21 +117,21 @@ def command(function, schema=None):
     Args:
         function: the verb; its docstring is the help.
         schema: where its settings are declared, if not in its own signature.
+        show: function that prints what the verb returns.
     """
     schema = schema or function
     parser = argparse.ArgumentParser(
         prog=f"python -m keras_vngpt.{function.__name__}",
-        description=inspect.getdoc(function).split("Raises:")[0].split("Args:")[0],
+        description=inspect.getdoc(function).split("\nArgs:")[0],
+        usage=None if schema is function else "%(prog)s [--config FILE] [--SETTING VALUE ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    names = {**leaves(schema), **leaves(function)}
+    names = {**leaves(function), **leaves(schema)}
     docs = _docs(schema) | _docs(function)
     groups = {}
     for name, parameter in names.items():
-        if parameter.kind == parameter.VAR_KEYWORD:
-            continue
         group = name.rpartition(".")[0]
         if group not in groups:
             groups[group] = parser.add_argument_group(group) if group else parser
@@ -147,7 +147,11 @@ def command(function, schema=None):
     try:
         if extra := [flag for flag in unknown[:1] if not flag.startswith("--")]:
             raise Faults(f"{extra[0]}: unexpected argument; see --help")
-        function(**given)
+        own = given if schema is function else given.keys() & leaves(function)
+        own = resolve(function, ("", {name: given.pop(name) for name in list(own)}))
+        result = function(**own, **given)
+        if show:
+            show(result)
     except Faults as fault:
         for line in fault.faults:
             print(line, file=sys.stderr)
@@ -162,6 +166,7 @@ def _parameters(schema):
     parameters = [
         p.replace(annotation=hints.get(p.name, p.annotation))
         for p in inspect.signature(schema).parameters.values()
+        if p.kind != p.VAR_KEYWORD
     ]
     if dataclasses.is_dataclass(schema):  # the signature does not show what a factory makes
         made = {

@@ -2,6 +2,7 @@
 
 from keras_vngpt import generate
 from keras_vngpt.arguments import command
+from keras_vngpt.generation.controls import Controls
 
 if __name__ == "__main__":
-    command(generate, show=lambda answers: print("\n".join(answers)))
+    command(generate, Controls, show=lambda answers: print("\n".join(answers)))

@@ -35,52 +35,43 @@ class Prepared:
         return self.weight / max(1, self.scored_bytes) / math.log(2)
 
 
-def prepare_documents(documents, preprocessor, name="text"):
-    """Documents to rows of the first stage, nothing cut: a long document goes on in the next row.
+def prepare_items(items, preprocessor, name="data"):
+    """Documents, or conversations, to rows.
+
+    Documents flow from row to row, nothing is cut. Conversations stay whole and are packed by best
+    fit; what is too long for a row is cut as the preprocessor says.
 
     Args:
-        documents: list of str.
+        items: list of str, or list of `Conversation`.
         preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
-        name: what the message calls the text.
+        name: what a message calls the items.
 
     Returns:
         `Prepared`.
 
     Raises:
-        Faults: where all the text does not fill a row.
-    """
-    triples, _ = _triples(documents, preprocessor, None)
-    length = preprocessor.sequence_length
-    n_tokens = sum(len(ids) for ids, _, _ in triples)
-    if n_tokens < length:
-        raise Faults(
-            f"{name}: the text is shorter than a row: {n_tokens} tokens, a row has {length}. "
-            "Give more text, or a smaller sequence_length"
-        )
-    rows = flow(triples, length)
-    n_bytes = sum(len(document.encode()) for document in documents)
-    return Prepared(rows, n_bytes, sum(float(w.sum()) for _, _, w in triples))
-
-
-def prepare_conversations(conversations, preprocessor):
-    """Conversations to rows of the second stage, whole conversations packed by best fit.
-
-    Args:
-        conversations: list of `Conversation`.
-        preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
-
-    Returns:
-        `Prepared`.
+        Faults: where the text does not fill a row, or no response is left.
     """
     length = preprocessor.sequence_length
-    triples, cuts = _triples(conversations, preprocessor, length)
-    scored = [triple for triple in triples if triple[2].any()]
-    cuts["rows dropped"] = len(triples) - len(scored)
-    if not scored:
-        raise Faults("finetune.data: no response is left to learn from")
-    n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
-    weight = sum(float(w.sum()) for _, _, w in scored)
-    return Prepared(best_fit(scored, length), n_bytes, weight, cuts)
+    if isinstance(items[0], str):
+        triples, cuts = _triples(items, preprocessor, None)
+        n_tokens = sum(len(ids) for ids, _, _ in triples)
+        if n_tokens < length:
+            raise Faults(
+                f"{name}: the text is shorter than a row: {n_tokens} tokens, a row has {length}. "
+                "Give more text, or a smaller sequence_length"
+            )
+        rows, scored_text = flow(triples, length), items
+    else:
+        triples, cuts = _triples(items, preprocessor, length)
+        scored = [triple for triple in triples if triple[2].any()]
+        cuts["rows dropped"] = len(triples) - len(scored)
+        if not scored:
+            raise Faults(f"{name}: no response is left to learn from")
+        rows = best_fit(scored, length)
+        scored_text = [text for item in items for text in item.responses]
+    n_bytes = sum(len(text.encode()) for text in scored_text)
+    return Prepared(rows, n_bytes, sum(float(w.sum()) for _, _, w in triples), cuts)
 
 
 def _triples(items, preprocessor, length):

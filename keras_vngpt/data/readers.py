@@ -124,8 +124,7 @@ def _text(path, faults):
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         faults.append(
-            f"{path}:{line}: invalid UTF-8 (byte 0x{data[error.start]:02x}). "
-            "Save the file as UTF-8"
+            f"{path}:{line}: invalid UTF-8 (byte 0x{data[error.start]:02x}). Save the file as UTF-8"
         )
         return None
     if not text.strip():

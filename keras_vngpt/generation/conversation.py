@@ -35,7 +35,7 @@ def answer_conversations(decoder, conversations, max_new_tokens=None, **controls
         decoder: a `Decoder` or `ExportedDecoder`.
         conversations: list of `(prompts, responses)`, prompts one more.
         max_new_tokens: int; by default what the model's length allows.
-        **controls: see `keras_vngpt.generation.sampling.CONTROLS`.
+        **controls: see `Controls`.
 
     Returns:
         list of str.

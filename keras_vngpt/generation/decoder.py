@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.sampling import CONTROLS, next_token
+from keras_vngpt.generation.controls import SPECS, as_tensors
+from keras_vngpt.generation.sampling import next_token
 
 SMALLEST_BUCKET = 16
 IDS = tf.TensorSpec([None, None], tf.int32)
 TEXTS = tf.TensorSpec([None], tf.string)
 NEW_TOKENS = tf.TensorSpec([], tf.int32)
-CONTROL_SPECS = {name: tf.TensorSpec([], dtype) for name, (dtype, _) in CONTROLS.items()}
 
 
 class Decoder(tf.Module):
@@ -43,12 +43,14 @@ class Decoder(tf.Module):
         Args:
             prompts: string tensor [batch], or list of str.
             max_new_tokens: int; by default what the model's length allows.
-            **controls: see `keras_vngpt.generation.sampling.CONTROLS`.
+            **controls: see `Controls`.
 
         Returns:
             string tensor [batch].
         """
-        return self.generate_texts(tf.constant(prompts, tf.string), *self._as_tensors(max_new_tokens, controls))
+        return self.generate_texts(
+            tf.constant(prompts, tf.string), self._length(max_new_tokens), as_tensors(controls)
+        )
 
     def generate_ids(self, token_ids, max_new_tokens=None, **controls):
         """Go on from token ids.
@@ -57,27 +59,19 @@ class Decoder(tf.Module):
             token_ids: int tensor [batch, length], padded on the right with 0. A prompt that is too
                 long loses its beginning.
             max_new_tokens: int; by default what the model's length allows.
-            **controls: see `keras_vngpt.generation.sampling.CONTROLS`.
+            **controls: see `Controls`.
 
         Returns:
             int tensor [batch, new], `[EOS]` included where it came, padded with 0.
         """
         return self.continue_ids(
-            tf.cast(token_ids, tf.int32), *self._as_tensors(max_new_tokens, controls)
+            tf.cast(token_ids, tf.int32), self._length(max_new_tokens), as_tensors(controls)
         )
 
-    def _as_tensors(self, max_new_tokens, controls):
-        if unknown := set(controls) - set(CONTROLS):
-            raise ValueError(
-                f"The controls are {', '.join(CONTROLS)}. Received: {', '.join(sorted(unknown))}"
-            )
-        max_new_tokens = self.max_length if max_new_tokens is None else max_new_tokens
-        return tf.constant(max_new_tokens, tf.int32), {
-            name: tf.constant(controls.get(name, default), dtype)
-            for name, (dtype, default) in CONTROLS.items()
-        }
+    def _length(self, max_new_tokens):
+        return tf.constant(self.max_length if max_new_tokens is None else max_new_tokens)
 
-    @tf.function(autograph=False, input_signature=[TEXTS, NEW_TOKENS, CONTROL_SPECS])
+    @tf.function(autograph=False, input_signature=[TEXTS, NEW_TOKENS, SPECS])
     def generate_texts(self, prompts, max_new_tokens, controls):
         """`generate` with every argument a tensor."""
         ids = self._preprocessor._prompt_ids(
@@ -117,7 +111,7 @@ class Decoder(tf.Module):
         """The longest prompt: a longer one would leave no place for an answer."""
         return self.max_length - tf.minimum(max_new_tokens, self.max_length // 8)
 
-    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS, CONTROL_SPECS])
+    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS, SPECS])
     def continue_ids(self, token_ids, max_new_tokens, controls):
         """`generate_ids` with every argument a tensor."""
         max_new_tokens = tf.clip_by_value(max_new_tokens, 0, self.max_length)
@@ -139,7 +133,7 @@ class Decoder(tf.Module):
     @tf.function(
         jit_compile=True,
         autograph=False,
-        input_signature=[IDS, tf.TensorSpec([None], tf.int32), IDS, NEW_TOKENS, CONTROL_SPECS],
+        input_signature=[IDS, tf.TensorSpec([None], tf.int32), IDS, NEW_TOKENS, SPECS],
     )
     def _decode(self, prompts, lengths, answers, max_new_tokens, controls):
         """Prefill, then one token a step; `answers` comes as zeros, its shape is the room."""

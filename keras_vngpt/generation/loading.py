@@ -32,7 +32,9 @@ def load_decoder(path):
         model = VnGPTCausalLM.from_preset(str(preset))
         return Decoder(model, instruct=preset.name != "pretrain")
     if (path / "config.yaml").is_file():
-        raise Faults(f"{path}: has no trained model yet. The fit command that made it goes on with it")
+        raise Faults(
+            f"{path}: has no trained model yet. The fit command that made it goes on with it"
+        )
     what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
     raise Faults(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
 

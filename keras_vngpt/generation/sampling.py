@@ -2,16 +2,6 @@
 
 import tensorflow as tf
 
-# name: (dtype, default); the default of each changes nothing, and all together are greedy.
-CONTROLS = {
-    "temperature": (tf.float32, 0.0),
-    "top_k": (tf.int32, 0),
-    "top_p": (tf.float32, 1.0),
-    "min_p": (tf.float32, 0.0),
-    "repetition_penalty": (tf.float32, 1.0),
-    "seed": (tf.int32, 0),
-}
-
 
 def next_token(logits, counts, step, controls):
     """Choose a token for each row.
@@ -20,8 +10,8 @@ def next_token(logits, counts, step, controls):
         logits: float tensor [batch, vocabulary].
         counts: int tensor [batch, vocabulary], how often each token was used.
         step: int tensor, tokens chosen so far.
-        controls: dictionary of scalar tensors: `temperature` (0 is greedy), `top_k` (0 is all),
-            `top_p`, `min_p`, `repetition_penalty` (p' = p / r^c, c the count), `seed`.
+        controls: dictionary of scalar tensors, those of `Controls`. A repetition penalty r makes
+            p' = p / r^c of a token with the count c.
 
     Returns:
         int tensor [batch].

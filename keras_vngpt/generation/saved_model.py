@@ -7,8 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_vngpt.faults import Faults
-from keras_vngpt.generation.decoder import CONTROL_SPECS, IDS, NEW_TOKENS, TEXTS
-from keras_vngpt.generation.sampling import CONTROLS
+from keras_vngpt.generation.controls import NAMES, SPECS, as_tensors
+from keras_vngpt.generation.decoder import IDS, NEW_TOKENS, TEXTS
 
 
 def save_decoder(decoder, path, text=True):
@@ -25,8 +25,8 @@ def save_decoder(decoder, path, text=True):
     Example:
         >>> save_decoder(Decoder(model), "runs/default/export/1")
     """
-    flat_specs = [NEW_TOKENS, *CONTROL_SPECS.values()]
-    default = {name: tf.constant(value, dtype) for name, (dtype, value) in CONTROLS.items()}
+    flat_specs = [NEW_TOKENS, *SPECS.values()]
+    default = as_tensors({})
     all_tokens = tf.constant(decoder.max_length)
 
     def named(specs, names):
@@ -35,14 +35,14 @@ def save_decoder(decoder, path, text=True):
     def signature(function, specs, *names):
         return tf.function(function, autograph=False, input_signature=named(specs, names))
 
-    control_names = ("max_new_tokens", *CONTROLS)
+    control_names = ("max_new_tokens", *NAMES)
 
     def generate_ids(token_ids, max_new_tokens, *values):
-        controls = dict(zip(CONTROLS, values, strict=True))
+        controls = dict(zip(NAMES, values, strict=True))
         return {"token_ids": decoder.continue_ids(token_ids, max_new_tokens, controls)}
 
     def generate(prompts, max_new_tokens, *values):
-        controls = dict(zip(CONTROLS, values, strict=True))
+        controls = dict(zip(NAMES, values, strict=True))
         return {"responses": decoder.generate_texts(prompts, max_new_tokens, controls)}
 
     def score(texts):
@@ -50,9 +50,7 @@ def save_decoder(decoder, path, text=True):
         return {"log_probability": log_probability, "token_count": token_count}
 
     signatures = {
-        "generate_ids": signature(
-            generate_ids, [IDS, *flat_specs], "token_ids", *control_names
-        )
+        "generate_ids": signature(generate_ids, [IDS, *flat_specs], "token_ids", *control_names)
     }
     exported = tf.Module()
     exported.weights = decoder.weights
@@ -60,9 +58,7 @@ def save_decoder(decoder, path, text=True):
         exported.sentencepiece = decoder.sentencepiece
         signatures |= {
             "serving_default": signature(
-                lambda prompts: {
-                    "responses": decoder.generate_texts(prompts, all_tokens, default)
-                },
+                lambda prompts: {"responses": decoder.generate_texts(prompts, all_tokens, default)},
                 [TEXTS],
                 "prompts",
             ),
@@ -77,9 +73,7 @@ def save_decoder(decoder, path, text=True):
         }
     else:
         signatures["serving_default"] = signature(
-            lambda token_ids: {
-                "token_ids": decoder.continue_ids(token_ids, all_tokens, default)
-            },
+            lambda token_ids: {"token_ids": decoder.continue_ids(token_ids, all_tokens, default)},
             [IDS],
             "token_ids",
         )
@@ -137,9 +131,6 @@ class ExportedDecoder:
         return self._signatures["detokenize"](token_ids=tf.cast(token_ids, tf.int32))["texts"]
 
     def _call(self, name, output, max_new_tokens, controls, **inputs):
-        values = {
-            key: tf.constant(controls.get(key, default), dtype)
-            for key, (dtype, default) in CONTROLS.items()
-        }
+        values = as_tensors(controls)
         most = tf.int32.max if max_new_tokens is None else max_new_tokens
         return self._signatures[name](max_new_tokens=tf.constant(most), **inputs, **values)[output]

@@ -160,7 +160,7 @@ class VnGPTBackbone(keras_hub.models.Backbone):
         return self.final_norm(x), new_cache
 
     def empty_cache(self, batch_size, length):
-        """Zeros for `decode`: a list of a tensor [batch, 2, length, num_heads, head_dim] a layer."""
+        """Zeros for `decode`: for each layer [batch, 2, length, num_heads, head_dim]."""
         shape = (batch_size, 2, length, self.num_heads, self.hidden_dim // self.num_heads)
         return [ops.zeros(shape, self.compute_dtype) for _ in self.transformer_layers]
 

@@ -130,9 +130,7 @@ class TransformerDecoder(keras.layers.Layer):
         self.down = dense("down", self.intermediate_dim, hidden_dim, "zeros")
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def call(
-        self, x, attention_mask, angles, cache=None, cache_update_index=None, training=None
-    ):
+    def call(self, x, attention_mask, angles, cache=None, cache_update_index=None, training=None):
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
 
         def heads(y):

@@ -42,7 +42,8 @@ class VnGPTTokenizer(SentencePieceTokenizer):
     def __init__(self, proto=None, tone_placement="old", **kwargs):
         if tone_placement not in ("old", "new"):
             raise ValueError(
-                f'`tone_placement` must be "old" or "new". Received: tone_placement={tone_placement}'
+                '`tone_placement` must be "old" or "new". '
+                f"Received: tone_placement={tone_placement}"
             )
         self.tone_placement = tone_placement
         for name, token in zip(("pad", "unk", "start", "sep", "end"), CONTROL_SYMBOLS, strict=True):

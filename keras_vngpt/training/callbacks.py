@@ -137,9 +137,7 @@ class History(keras.callbacks.Callback):
             writer = csv.DictWriter(file, HISTORY_FIELDS.split(), restval="")
             if is_new:
                 writer.writeheader()
-            writer.writerow(
-                {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
-            )
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
 class Checkpoint(keras.callbacks.Callback):

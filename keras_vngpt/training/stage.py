@@ -60,8 +60,21 @@ class Plan:
         return round(self.steps * self.tokens_per_step)
 
 
-def train_stage(stage, model, rows, validation_rows, settings, plan, folder, seed,
-                bits_per_nat=1.0, answer=None, history=None, samples=None, tensorboard=None):  # fmt: skip
+def train_stage(
+    stage,
+    model,
+    rows,
+    validation_rows,
+    settings,
+    plan,
+    folder,
+    seed,
+    bits_per_nat,
+    answer,
+    history,
+    samples,
+    tensorboard,
+):
     """Train a model on packed rows, going on from where an earlier call was interrupted.
 
     Args:

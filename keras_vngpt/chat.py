@@ -1,0 +1,8 @@
+"""`python -m keras_vngpt.chat`: see `keras_vngpt.generation.chat`."""
+
+from keras_vngpt import chat
+from keras_vngpt.arguments import command
+from keras_vngpt.generation.controls import Controls
+
+if __name__ == "__main__":
+    command(chat, Controls)

@@ -1,0 +1,57 @@
+"""Figures of a trained model on data of the user's choice."""
+
+import numpy as np
+
+from keras_vngpt.data.examples import prepare_items
+from keras_vngpt.data.pipeline import evaluation_batches
+from keras_vngpt.data.readers import read_conversations, read_documents
+from keras_vngpt.evaluation.exact_match import exact_match
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.loading import find_preset, load_decoder
+from keras_vngpt.models.causal_lm import VnGPTCausalLM
+from keras_vngpt.models.likelihood import NegativeLogLikelihood
+
+BATCH = 32
+
+
+def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = None):
+    """Measure a model: exact match on requests, bits per byte on text.
+
+        python -m keras_vngpt.evaluate runs/default --data my_test.jsonl
+        python -m keras_vngpt.evaluate runs/default/pretrain --text news.txt
+
+    Args:
+        path: run folder, preset folder, or (for `data`) exported SavedModel
+        data: JSONL or CSV files with requests and the expected responses
+        text: text files; a blank line stands between two documents
+
+    Returns:
+        dictionary with `exact_match` and `requests`, or `bits_per_byte`, `bytes` and `tokens`.
+
+    Raises:
+        Faults: a path with nothing to load, broken data, nothing to measure on.
+
+    Example:
+        >>> evaluate("runs/default", data=["my_test.jsonl"])["exact_match"]
+    """
+    if not data and not text:
+        raise Faults("evaluate: needs --data, requests with responses, or --text, plain text")
+    figures = {}
+    conversations = read_conversations(data) if data else []
+    documents = read_documents(text) if text else []
+    if conversations:
+        answers = exact_match(load_decoder(path), conversations)
+        figures["exact_match"] = float(np.mean([a["correct"] for a in answers]))
+        figures["requests"] = len(answers)
+    if documents:
+        preset = find_preset(path)
+        if preset is None:
+            load_decoder(path)  # says what is wrong with the path
+            raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
+        model = VnGPTCausalLM.from_preset(str(preset))
+        prepared = prepare_items(documents, model.preprocessor, "text")
+        nll = NegativeLogLikelihood(model)(evaluation_batches(prepared.rows, BATCH))
+        figures["bits_per_byte"] = nll * prepared.bits_per_nat
+        figures["bytes"] = prepared.scored_bytes
+        figures["tokens"] = int(prepared.weight)
+    return figures

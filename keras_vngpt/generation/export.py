@@ -1,0 +1,46 @@
+"""The SavedModel of a run."""
+
+from pathlib import Path
+
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.loading import load_decoder
+from keras_vngpt.generation.saved_model import save_decoder
+
+
+def export(path: str, to: str | None = None, text: bool = True):
+    """Write the SavedModel of a run: generation with TensorFlow alone.
+
+        python -m keras_vngpt.export runs/default
+        python -m keras_vngpt.export runs/default --to served/2 --text false
+
+    Args:
+        path: run folder or preset folder
+        to: folder of the SavedModel; nothing for export/1 in the run folder
+        text: text signatures too (who loads it needs tensorflow_text); false for ids alone
+
+    Returns:
+        Path of the SavedModel.
+
+    Raises:
+        Faults: a path with nothing to export.
+
+    Example:
+        >>> export("runs/default", to="served/2")
+    """
+    decoder = load_decoder(path)
+    if not isinstance(decoder, Decoder):
+        raise Faults(f"{path}: is an export already. Give the run folder it came from")
+    to = Path(to) if to else Path(path) / "export" / "1"
+    if (
+        to.exists()
+        and not (to / "saved_model.pb").is_file()
+        and (to.is_file() or any(to.iterdir()))
+    ):
+        raise Faults(f"{to}: exists and is not a SavedModel. Take another --to")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        save_decoder(decoder, to, text=text)
+    except OSError as error:
+        raise Faults(f"{to}: cannot be written ({error.strerror or error})") from None
+    return to
