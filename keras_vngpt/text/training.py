@@ -38,6 +38,7 @@ def _train(texts, vocabulary_size, kind, max_bytes):
             normalization_rule_tsv=rules,
             remove_extra_whitespaces=False,
             byte_fallback=True,
+            split_digits=True,
             character_coverage=0.9999,
             user_defined_symbols=["\n"],
             control_symbols=[SEP],
