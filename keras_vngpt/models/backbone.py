@@ -169,7 +169,10 @@ class VnGPTBackbone(keras_hub.models.Backbone):
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length "
             "decoder dropout"
         )
-        return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
+        # KerasHub cannot load a preset whose policy is mixed: a preset says what its weights are.
+        config["dtype"] = keras.dtype_policies.serialize(keras.DTypePolicy(self.variable_dtype))
+        return config
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")

@@ -540,7 +540,7 @@ def _draw(combination: Combination, rng: Random) -> Example:
     )
 
 
-def generate(seed: int = 0, phrasings: int = 6) -> list[Example]:
+def generate(seed: int = 0, phrasings: int = 10) -> list[Example]:
     """Return ``phrasings`` examples of every combination, with no request text twice.
 
     The draws of a combination depend on the seed and on that combination alone, save that a

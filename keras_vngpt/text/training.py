@@ -24,7 +24,7 @@ def _sentences(texts, max_bytes):
                 yield data[start : start + MAX_SENTENCE_BYTES].decode(errors="ignore")
 
 
-def _train(texts, vocabulary_size, kind, max_bytes):
+def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
@@ -38,7 +38,7 @@ def _train(texts, vocabulary_size, kind, max_bytes):
             normalization_rule_tsv=rules,
             remove_extra_whitespaces=False,
             byte_fallback=True,
-            split_digits=True,
+            split_digits=split_digits,
             character_coverage=0.9999,
             user_defined_symbols=["\n"],
             control_symbols=[SEP],
@@ -58,6 +58,7 @@ def train_tokenizer(
     vocabulary_size,
     kind="bpe",
     tone_placement="auto",
+    split_digits=True,
     shrink=True,
     max_bytes=16_000_000,
     announce=print,
@@ -69,6 +70,7 @@ def train_tokenizer(
         vocabulary_size: number of tokens wanted, control symbols and 256 bytes included.
         kind: "bpe" or "unigram".
         tone_placement: "old", "new", or "auto" for the one that `texts` mostly uses.
+        split_digits: a token for each digit, so that a model learns to copy any number.
         shrink: take a smaller vocabulary, with a message, where the text does not support
             `vocabulary_size`; `False` makes it a fault.
         max_bytes: train on at most this many bytes, spread evenly over `texts`.
@@ -87,9 +89,9 @@ def train_tokenizer(
     if not any(text.strip() for text in texts):
         raise Faults("tokenizer: there is no text to train on")
     try:
-        proto = _train(texts, vocabulary_size, kind, max_bytes)
+        proto = _train(texts, vocabulary_size, kind, split_digits, max_bytes)
     except RuntimeError as error:
-        limit = _supported_size(texts, vocabulary_size, kind, max_bytes, str(error))
+        limit = _supported_size(str(error))
         if not shrink or limit > vocabulary_size:
             relation = "at most" if limit < vocabulary_size else "at least"
             raise Faults(
@@ -97,13 +99,13 @@ def train_tokenizer(
                 f"{limit}. Take that, or leave the setting out"
             ) from None
         announce(f"The text supports {limit} tokens, not {vocabulary_size}: taking {limit}.")
-        proto = _train(texts, limit, kind, max_bytes)
+        proto = _train(texts, limit, kind, split_digits, max_bytes)
     if tone_placement == "auto":
         tone_placement = prevailing_tone_placement(texts[: 1 + len(texts) // 4])
     return VnGPTTokenizer(proto=proto, tone_placement=tone_placement)
 
 
-def _supported_size(texts, vocabulary_size, kind, max_bytes, error):
+def _supported_size(error):
     """The nearest size that training accepts, from SentencePiece's message."""
     for pattern in (r"value <= (\d+)", r"smaller than required_chars\. \d+ vs (\d+)"):
         if found := re.search(pattern, error):

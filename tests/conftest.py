@@ -1,0 +1,85 @@
+"""What several tests share: a tokenizer, small models, one trained run."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_vngpt
+from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
+from keras_vngpt.data.readers import read_conversations, read_documents
+
+ROOT = Path(__file__).parents[1]
+SIZES = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
+SETTINGS = {
+    "model": {"num_layers": 2, "hidden_dim": 64, "intermediate_dim": 128},
+    "tokenizer": {"vocabulary_size": 600},
+    "pretrain": {"sequence_length": 64, "batch_size": 8, "epochs": 1, "evaluations": 2},
+    "finetune": {"sequence_length": 64, "batch_size": 32, "epochs": 3, "evaluations": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def texts():
+    return read_documents(["samples:prose"])
+
+
+@pytest.fixture(scope="session")
+def requests():
+    return read_conversations(["samples:home_train.jsonl"])
+
+
+@pytest.fixture(scope="session")
+def tokenizer(texts):
+    return keras_vngpt.train_tokenizer(texts, 600)
+
+
+@pytest.fixture
+def preprocessor(tokenizer):
+    return VnGPTCausalLMPreprocessor(tokenizer, sequence_length=32)
+
+
+@pytest.fixture(params=["modern", "classic"])
+def decoder_kind(request):
+    return request.param
+
+
+@pytest.fixture
+def model(decoder_kind, preprocessor):
+    """A small model with random weights that are large enough to make a difference."""
+    return make_model(decoder_kind, preprocessor)
+
+
+def make_model(decoder_kind, preprocessor, seed=0, length=64):
+    random.seed(seed)
+    backbone = VnGPTBackbone(
+        vocabulary_size=600, decoder=decoder_kind, max_sequence_length=length, **SIZES
+    )
+    model = VnGPTCausalLM(backbone, preprocessor)
+    noise = np.random.default_rng(seed)
+    for weight in model.weights:
+        weight.assign(weight.numpy() + noise.normal(size=weight.shape) * 0.1)
+    return model
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A whole run on the samples, as small as it gets."""
+    folder = tmp_path_factory.mktemp("runs")
+    return keras_vngpt.fit(folder=str(folder), name="small", **SETTINGS)
+
+
+def verb(name, *arguments, cwd=None, env=None, text=None):
+    """Run a verb in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", f"keras_vngpt.{name}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        input=text,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **(env or {})},
+    )

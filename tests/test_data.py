@@ -1,0 +1,188 @@
+"""Readers, splits, rows and their order."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_vngpt import VnGPTCausalLMPreprocessor
+from keras_vngpt.data.examples import prepare_items
+from keras_vngpt.data.pipeline import evaluation_batches, training_batches
+from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
+from keras_vngpt.data.rows import Rows, best_fit, flow
+from keras_vngpt.data.splits import split_by_hash
+from keras_vngpt.faults import Faults
+from keras_vngpt.samples import home_commands
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def test_every_accepted_shape_of_a_request(tmp_path):
+    lines = [
+        {"request": "hỏi", "response": "đáp"},
+        {"prompt": "hỏi", "completion": "đáp"},
+        {"messages": [{"role": "user", "content": "hỏi"}, {"role": "assistant", "content": "đáp"}]},
+    ]
+    jsonl = write(tmp_path / "a.jsonl", "\n".join(json.dumps(line) for line in lines))
+    csv = write(tmp_path / "b.csv", '\ufeffid,request,response\n1,hỏi,"đáp"\n')
+    found = read_conversations([jsonl, csv])
+    assert [(c.prompts, c.responses) for c in found] == [(("hỏi",), ("đáp",))] * 4
+    assert found[3].source == f"{csv}:2"
+
+
+def test_system_and_turns(tmp_path):
+    roles = ["system", "user", "assistant", "user", "assistant"]
+    messages = [{"role": r, "content": f"{r}{i}"} for i, r in enumerate(roles)]
+    path = write(tmp_path / "a.jsonl", json.dumps({"messages": messages}))
+    (found,) = read_conversations([path])
+    assert found.prompts == ("system0\nuser1", "user3")
+    assert found.responses == ("assistant2", "assistant4")
+
+
+def test_folders_and_globs_and_documents(tmp_path):
+    write(tmp_path / "a.txt", "một\nhai\n\nba\r\n\r\n")
+    write(tmp_path / "b.txt", "bốn")
+    for pattern in (str(tmp_path), str(tmp_path / "*.txt")):
+        assert read_documents([pattern]) == ["một\nhai", "ba", "bốn"]
+
+
+@pytest.mark.parametrize(
+    "name, content, fault",
+    [
+        ("a.jsonl", '{"request": "a", "response": "b"}\n' * 16 + "{oops\n", ":17: not valid JSON"),
+        ("a.jsonl", b'{"request": "a", "response": "b"}\n\xff\n', ":2: invalid UTF-8"),
+        ("a.jsonl", "", ": the file is empty"),
+        ("a.jsonl", '{"request": "a"}\n', ":1: missing column"),
+        ("a.jsonl", '{"request": "a", "response": " "}\n', ":1: empty response"),
+        ("a.jsonl", '{"request": 1, "response": "b"}\n', ":1: request must be text, is 1"),
+        ("a.jsonl", '["a"]\n', ":1: needs an object"),
+        ("a.jsonl", '{"messages": [{"role": "user", "content": "a"}]}\n', ":1: messages must be"),
+        ("a.csv", "question,answer\na,b\n", ':1: missing column: needs "request"'),
+        ("a.csv", 'request,response\na,b\nc,""\n', ":3: empty response"),
+        ("a.csv", 'request,response\na,"b\n', ":2: not valid CSV"),
+        ("a.csv", "request,response\n", ": no line with a request"),
+    ],
+)
+def test_a_fault_names_file_and_line(tmp_path, name, content, fault):
+    path = write(tmp_path / name, content)
+    with pytest.raises(Faults) as caught:
+        read_conversations([path])
+    (line,) = caught.value.faults
+    assert line.startswith(path + fault)
+
+
+def test_all_faults_of_all_files_at_once(tmp_path):
+    a = write(tmp_path / "a.jsonl", '{"request": ""}\n{\n{"request": "", "response": "b"}\n')
+    b = write(tmp_path / "b.csv", "x\n1\n")
+    with pytest.raises(Faults) as caught:
+        read_conversations([a, b, str(tmp_path / "none.jsonl")])
+    assert [line.split(": ")[0] for line in caught.value.faults] == [
+        f"{a}:1", f"{a}:2", f"{a}:3", f"{b}:1", str(tmp_path / "none.jsonl"),
+    ]  # fmt: skip
+
+
+def test_a_text_shorter_than_a_row(preprocessor):
+    with pytest.raises(Faults, match="shorter than a row: .* tokens, a row has 32"):
+        prepare_items(["ngắn quá"], preprocessor, "a.txt")
+
+
+def test_the_same_text_always_falls_on_the_same_side():
+    items = [f"văn bản {i}" for i in range(1000)]
+    rest, part = split_by_hash(items, 0.1)
+    assert 60 < len(part) < 140 and sorted(rest + part) == sorted(items)
+    again = split_by_hash(items[::-1] + ["thêm"], 0.1)
+    assert set(part) <= set(again[1]) and set(rest) <= set(again[0])
+
+
+def triples_of(lengths):
+    """Documents of ones, twos, ...: token, target and weight tell where they came from."""
+    return [(np.full(n, i), np.full(n, i), np.ones(n)) for i, n in enumerate(lengths, 1)]
+
+
+def test_flow_fills_every_row_and_loses_nothing():
+    rows = flow(triples_of([5, 3, 9]), 4)
+    assert rows.token_ids.tolist() == [[1, 1, 1, 1], [1, 2, 2, 2], [3] * 4, [3] * 4, [3, 0, 0, 0]]
+    assert rows.segment_ids.tolist() == [
+        [1, 1, 1, 1], [1, 2, 2, 2], [1] * 4, [1] * 4, [1, 0, 0, 0],
+    ]  # fmt: skip
+    assert rows.tokens == 17
+
+
+def test_best_fit_keeps_documents_whole():
+    lengths = np.random.default_rng(0).integers(1, 17, 200)
+    rows = best_fit(triples_of(lengths), 32)
+    assert rows.fill > 0.95
+    found = {}
+    for tokens, segments in zip(rows.token_ids, rows.segment_ids, strict=True):
+        for segment in set(segments) - {0}:
+            (document,) = set(tokens[segments == segment])
+            found[document] = (segments == segment).sum()
+    assert found == dict(enumerate(lengths, 1))
+
+
+def test_rows_come_back_from_disk(tmp_path):
+    rows = best_fit(triples_of([5, 3, 9]), 16)
+    rows.save(tmp_path / "rows")
+    for name, array in vars(Rows.load(tmp_path / "rows")).items():
+        np.testing.assert_array_equal(array, getattr(rows, name))
+
+
+def test_no_row_is_all_unweighted_and_bytes_are_counted(tokenizer):
+    conversations = [Conversation(("hỏi",), ("đáp",), ""), Conversation(("x",), ("",), "")]
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32, eos_weight=0.0)
+    prepared = prepare_items(conversations, preprocessor)
+    assert prepared.cuts["rows dropped"] == 1
+    assert prepared.rows.sample_weight.any(axis=1).all()
+    assert prepared.scored_bytes == len("đáp".encode())
+
+
+def steps(rows, start, stop, seed=0):
+    return [
+        (np.array(x["token_ids"]).tolist(), np.array(w).tolist())
+        for x, _, w in training_batches(rows, 2, seed, start, stop)
+    ]
+
+
+def test_the_order_depends_on_seed_and_step_alone():
+    rows = flow(triples_of([40] * 5), 8)
+    assert steps(rows, 0, 30)[13:] == steps(rows, 13, 30)
+    assert steps(rows, 0, 30, seed=1) != steps(rows, 0, 30)
+
+
+def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
+    rows = flow(triples_of([8] * 10), 8)
+    firsts = [[row[0] for batch, _ in steps(rows, s, s + 5) for row in batch] for s in (0, 5)]
+    assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(1, 11))
+    assert firsts[0] != firsts[1]
+    seen = [r for x, *_ in evaluation_batches(rows, 4) for r in np.array(x["token_ids"])[:, 0]]
+    assert seen == list(range(1, 11))
+
+
+def test_samples_are_what_their_grammar_makes():
+    examples = home_commands.generate()
+    train, test = home_commands.split(examples)
+    shipped = {
+        name: read_conversations([f"samples:home_{name}.jsonl"]) for name in ("train", "test")
+    }
+    for name, made in (("train", train), ("test", test)):
+        assert sorted((c.prompts[0], c.responses[0]) for c in shipped[name]) == sorted(
+            (e.request, e.response) for e in made
+        )
+    assert not {e.combination for e in train} & {e.combination for e in test}
+    parts = [e.combination.split("/") for e in examples]
+    assert len({p[0] for p in parts}) >= 15 and len({p[1] for p in parts}) >= 10
+    answers = {}
+    for e in examples:
+        assert answers.setdefault(e.request.lower(), e.response) == e.response
+    pair = ("Bật quạt phòng ngủ lên mức 2", "Đã bật quạt phòng ngủ lên mức 2")
+    assert pair in [(e.request, e.response) for e in train]
+
+
+def test_prose_is_long_and_varied(texts):
+    assert sum(len(t.encode()) for t in texts) >= 60_000
+    lines = [line for text in texts for line in text.split("\n")]
+    assert len(set(lines)) == len(lines)
+    assert len({" ".join(line.split()[:3]) for line in lines}) > 0.9 * len(lines)

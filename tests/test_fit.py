@@ -1,0 +1,253 @@
+"""The main job: a whole run, interrupted, repeated, inherited from, and given bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, SETTINGS, verb
+
+import keras_vngpt
+from keras_vngpt.arguments import flatten
+from keras_vngpt.faults import Faults
+
+FOLDER = (
+    "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
+    "tensorboard answers.jsonl samples.jsonl"
+).split()
+
+
+def losses(run):
+    with open(run / "history.csv", encoding="utf-8") as file:
+        return [
+            (r["stage"], r["step"], r["loss"], r["validation_loss"]) for r in csv.DictReader(file)
+        ]
+
+
+def config(path, **more):
+    settings = {"folder": str(path.parent), "name": path.stem, **SETTINGS, **more}
+    path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+    return path
+
+
+def test_a_run_leaves_everything_in_its_folder(run):
+    assert [name for name in FOLDER if not (run / name).exists()] == []
+    metrics = run.metrics
+    for name in (
+        "pretrain.bits_per_byte",
+        "finetune.exact_match",
+        "parameters",
+        "tokens",
+        "seconds",
+    ):
+        assert isinstance(metrics[name], (int, float)), name
+    answers = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
+    assert metrics["finetune.exact_match"] == np.mean([a["correct"] for a in answers])
+    stages = {stage for stage, *_ in losses(run)}
+    assert stages == {"pretrain", "finetune"}
+
+
+def test_the_model_learns(run):
+    curve = [float(loss) for stage, _, loss, _ in losses(run) if stage == "finetune" and loss]
+    assert np.mean(curve[-5:]) < 0.5 * np.mean(curve[:5])
+
+
+def test_the_report_is_one_file_with_its_pictures_inside(run):
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert (
+        page.count("<svg") >= 2
+        and "<script" not in page
+        and "http://" not in page.replace("http://www.w3.org", "")
+    )
+    assert "samples" in page.lower() and "finetune.batch_size" in page
+
+
+def test_one_seed_gives_the_same_losses_twice(tmp_path):
+    settings = {**SETTINGS, "skip": ["evaluate", "export"]}
+    a, b = (keras_vngpt.fit(folder=str(tmp_path), name=name, **settings) for name in "ab")
+    assert losses(a) == losses(b)
+    other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
+    assert losses(other) != losses(a)
+
+
+def test_ctrl_c_and_a_rerun_continue_to_the_same_weights(tmp_path):
+    more = {"skip": ["finetune", "export"], "pretrain": {**SETTINGS["pretrain"], "epochs": 4}}
+    whole, cut = (config(tmp_path / f"{name}.yaml", **more) for name in ("whole", "cut"))
+    assert verb("fit", "--config", whole).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_vngpt.fit", "--config", str(cut)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    history = tmp_path / "cut" / "history.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not history.exists() or len(history.read_text()) < 600):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "saved at step" in said, said
+    again = verb("fit", "--config", cut)
+    assert again.returncode == 0 and "going on from step" in again.stdout, again.stderr
+    a, b = (
+        keras_vngpt.VnGPTCausalLM.from_preset(str(tmp_path / name / "pretrain")).get_weights()
+        for name in ("whole", "cut")
+    )
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+
+
+def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run):
+    before = run.metrics
+    again = keras_vngpt.fit(folder=str(run.folder.parent), name="small", **SETTINGS)
+    assert again.metrics == before
+    with pytest.raises(Faults, match="seed: 0 there, 7 now"):
+        keras_vngpt.fit(folder=str(run.folder.parent), name="small", seed=7, **SETTINGS)
+
+
+def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
+    data = tmp_path / "qa.csv"
+    data.write_text(
+        "prompt,completion\n" + "".join(f"Số {i} là gì?,Là số {i}\n" for i in range(60))
+    )
+    more = keras_vngpt.fit(
+        folder=str(tmp_path),
+        name="more",
+        init=str(run.folder),
+        skip=["pretrain"],
+        **{"finetune.data": [str(data)], "finetune.epochs": 1, "finetune.prompts": ["Số 3 là gì?"]},
+    )
+    said = capsys.readouterr().out
+    assert "inherited:  model.hidden_dim = 64" in said
+    assert "overridden: finetune.epochs = 1 (was 3" in said
+    assert flatten(more.settings)["tokenizer.vocabulary_size"] == 600
+    assert (more / "tokenizer/assets/tokenizer/vocabulary.spm").read_bytes() == (
+        run / "tokenizer/assets/tokenizer/vocabulary.spm"
+    ).read_bytes()
+    with pytest.raises(Faults, match="model.hidden_dim: comes with --init"):
+        keras_vngpt.fit(
+            folder=str(tmp_path), name="x", init=str(run.folder), **{"model.hidden_dim": 32}
+        )
+
+
+def test_classic_and_bfloat16_go_through_the_same_fit(tmp_path):
+    run = keras_vngpt.fit(
+        folder=str(tmp_path),
+        name="classic",
+        **{
+            **SETTINGS,
+            "model": {**SETTINGS["model"], "decoder": "classic", "dtype": "mixed_bfloat16"},
+            "finetune": {**SETTINGS["finetune"], "epochs": 1, "optimizer": "adamw"},
+        },
+    )
+    prompts = ["Bật đèn phòng khách", "tắt"]
+    assert keras_vngpt.generate(run, prompts) == keras_vngpt.generate(run / "export/1", prompts)
+
+
+def test_settings_from_yaml_come_before_flags(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("seed: 1\npretrain:\n  batch_size: 4\n  learning_rate: 1e-3\n")
+    settings, values = keras_vngpt.runs.fit.resolve_settings(str(path), {"pretrain.batch_size": 8})
+    assert (settings.seed, settings.pretrain.batch_size) == (1, 8)
+    assert values["pretrain"]["learning_rate"] == 1e-3
+
+
+def line_of(*arguments, cwd):
+    """The one line that a verb says about bad input; nothing else may be said or left."""
+    before = sorted(p for p in cwd.rglob("*"))
+    done = verb("fit", *arguments, cwd=cwd)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert sorted(p for p in cwd.rglob("*")) == before, "something was left"
+    return done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--pretrain.data", "none.txt"], "none.txt: no such file, folder or glob"),
+        (["--pretrain.data", "empty.txt"], "empty.txt: the file is empty"),
+        (["--pretrain.data", "bad.txt"], "bad.txt:2: invalid UTF-8 (byte 0xff)"),
+        (["--finetune.data", "bad.jsonl"], "bad.jsonl:17: not valid JSON"),
+        (["--finetune.data", "bad.csv"], 'bad.csv:1: missing column: needs "request"'),
+        (["--finetune.data", "hole.jsonl"], "hole.jsonl:2: empty response"),
+        (["--pretrain.data", "short.txt"], "pretrain.data (train part): the text is shorter"),
+        (["--tokenizer.vocabulary_size", "500000"], "tokenizer.vocabulary_size: 500000; this text"),
+        (["--pretrain.epohcs", "3"], "pretrain.epohcs: unknown setting; did you mean"),
+        (["--init", "."], ".: not a run folder: it has no config.yaml"),
+        (["--config", "bad.yaml"], "bad.yaml:2: pretrain.batch: unknown setting"),
+        (["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)"),
+        (["--skip", "pretrain", "finetune"], "skip: leaves nothing to train"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line):
+    good = '{"request": "a", "response": "b"}\n'
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "bad.txt").write_bytes(b"xin\n\xff\n")
+    (tmp_path / "bad.jsonl").write_text(good * 16 + "{\n")
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "hole.jsonl").write_text(good + '{"request": "a", "response": ""}\n')
+    (tmp_path / "short.txt").write_text("Một hai ba.\n\nBốn năm.")
+    (tmp_path / "bad.yaml").write_text("pretrain:\n  batch: 3\n")
+    said = line_of(*arguments, cwd=tmp_path)
+    assert said.startswith(line) and "\n" not in said
+
+
+def test_all_faults_of_a_configuration_are_listed_at_once(tmp_path):
+    (tmp_path / "x.yaml").write_text("seed: one\nmodel: {preset: huge}\nfinetune:\n  epochs: 0\n")
+    said = line_of("--config", "x.yaml", "--pretrain.batch_size", "-1", "--foo", "1", cwd=tmp_path)
+    for start in (
+        "foo: unknown setting",
+        "x.yaml:1: seed: must be a valid integer",
+        "x.yaml:2: model.preset: must be 'nano', 'tiny', 'small' or 'base'",
+        "x.yaml:4: finetune.epochs: must be greater than 0",
+        "pretrain.batch_size: must be greater than or equal to 1",
+    ):
+        assert any(line.startswith(start) for line in said.splitlines()), (start, said)
+
+
+def test_a_folder_that_is_not_a_run_is_left_alone(tmp_path):
+    (tmp_path / "runs" / "default").mkdir(parents=True)
+    (tmp_path / "runs" / "default" / "thesis.txt").write_text("mine")
+    assert "exists and is not a run folder" in line_of(cwd=tmp_path)
+    for name, rest in (
+        ("generate", ["a"]),
+        ("chat", []),
+        ("export", []),
+        ("evaluate", ["--data", "x"]),
+    ):
+        done = verb(name, "runs/default", *rest, cwd=tmp_path)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_evaluate_measures_both_kinds(run, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Buổi sáng trời mưa, cả nhà ngồi trong bếp uống trà.\n\n" * 20)
+    figures = keras_vngpt.evaluate(run, data=["samples:home_test.jsonl"], text=[str(text)])
+    assert figures["exact_match"] == run.metrics["finetune.exact_match"]
+    assert 0 < figures["bits_per_byte"] < 8 and figures["bytes"] == 20 * len(
+        "Buổi sáng trời mưa, cả nhà ngồi trong bếp uống trà.".encode()
+    )
+
+
+def test_preview_shows_token_target_and_weight(tmp_path):
+    done = verb("preview", "--positions", 200, "--finetune.sequence_length", 64, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pretrain, row 1" in done.stdout and "finetune, row 1" in done.stdout
+    for symbol in ("[BOS]", "[SEP]", "[EOS]", "[PAD]"):
+        assert symbol in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fit", "preview", "generate", "chat", "evaluate", "export"])
+def test_help_teaches(name):
+    done = verb(name, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
+    assert callable(getattr(keras_vngpt, name))

@@ -1,0 +1,222 @@
+"""Cached decoding, sampling, and the SavedModel in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import make_model, verb
+
+import keras_vngpt
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.controls import as_tensors
+from keras_vngpt.generation.conversation import conversation_ids
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.sampling import next_token
+from keras_vngpt.generation.saved_model import ExportedDecoder
+
+PROMPTS = [
+    "Bật quạt phòng ngủ lên mức 2",
+    "tắt",
+    "Tôi ngồi ở đây từ sáng và chờ bạn đến mở cửa giúp tôi với nhé, được không nào?",
+    "",
+    "Kéo rèm phòng khách lên",
+]
+
+
+def naive(model, prompt, n):
+    """Greedy decoding without a cache: the whole sequence again for each token."""
+    inputs = model.preprocessor.generate_preprocess({"prompts": [prompt]}, sequence_length=64)
+    ids = np.array(inputs["token_ids"])[:, : int(np.sum(inputs["padding_mask"]))]
+    new = []
+    while len(new) < n and 4 not in new:
+        logits = model({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+        new.append(int(np.argmax(logits[0, -1])))
+        ids = np.append(ids, [[new[-1]]], axis=1)
+    return new
+
+
+def test_cached_decoding_equals_naive_decoding_for_a_ragged_batch(model):
+    decoder = Decoder(model)
+    ids = decoder.generate_ids(decoder.tokenize(tf.constant(PROMPTS)), 12).numpy().tolist()
+    for prompt, row in zip(PROMPTS, ids, strict=True):
+        assert [i for i in row if i] == naive(model, prompt, 12)
+
+
+def test_a_row_ends_at_eos_and_at_the_longest_length(preprocessor):
+    model = make_model("modern", preprocessor)
+    decoder = Decoder(model)
+    ids = decoder.generate_ids(tf.constant([[2, 7, 8, 3]])).numpy()
+    assert ids.shape[1] <= 64 - 4
+    end = 4
+    model.backbone.final_norm.scale.assign(model.backbone.final_norm.scale * 0)  # all logits alike
+    assert (decoder.generate_ids(tf.constant([[2, 7, 3]]), 5).numpy() == 0).all()
+    embedding = model.backbone.token_embedding.embeddings
+    table = np.zeros(embedding.shape, "float32")
+    table[end] = 1.0  # and now the end is the likeliest
+    embedding.assign(table)
+    model.backbone.final_norm.scale.assign(np.ones(32))
+    assert decoder.generate_ids(tf.constant([[2, end, 3]]), 5).numpy().shape[1] in (0, 1)
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(preprocessor):
+    decoder = Decoder(make_model("modern", preprocessor))
+    long = list(range(5, 205)) + [3]
+    room = 64 - 8  # an eighth of the length is kept for the answer
+    kept = [2, *long[-(room - 1) :]]
+    a, b = (decoder.generate_ids(tf.constant([ids]), 8) for ids in ([2, *long], kept))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_an_empty_batch(preprocessor):
+    decoder = Decoder(make_model("modern", preprocessor))
+    assert decoder.generate_ids(tf.zeros([0, 3], tf.int32)).shape == (0, 0)
+
+
+def test_equal_seeds_give_equal_texts_and_others_do_not(preprocessor):
+    decoder = Decoder(make_model("modern", preprocessor))
+
+    def draw(seed):
+        return decoder.generate(["Chào"], 20, temperature=1.5, seed=seed).numpy().tolist()
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+@pytest.mark.parametrize(
+    "controls, allowed",
+    [
+        ({"top_k": 2}, {0, 1}),
+        ({"top_p": 0.7}, {0, 1}),
+        ({"min_p": 0.5}, {0, 1}),
+        ({"top_k": 99}, {0, 1, 2, 3}),
+        ({}, {0, 1, 2, 3}),
+    ],
+)
+def test_controls_allow_the_right_tokens(controls, allowed):
+    logits = tf.math.log(tf.constant([[0.5, 0.3, 0.15, 0.05]]))
+    counts = tf.zeros([1, 4], tf.int32)
+    tensors = as_tensors({"temperature": 1.0, **controls})
+    drawn = {int(next_token(logits, counts, tf.constant(s), tensors)[0]) for s in range(300)}
+    assert drawn == allowed
+
+
+def test_repetition_penalty_divides_by_its_power():
+    logits = tf.math.log(tf.constant([[0.5, 0.3, 0.2]]))
+    counts = tf.constant([[1, 0, 0]])
+    for penalty, token in ((1.5, 0), (1.7, 1)):
+        tensors = as_tensors({"repetition_penalty": penalty})
+        assert int(next_token(logits, counts, tf.constant(0), tensors)[0]) == token
+
+
+def test_conversation_ids_are_those_of_training(preprocessor):
+    decoder = Decoder(make_model("modern", preprocessor))
+    x = {"prompts": [["Bật đèn", "Tắt đi"]], "responses": [["Đã bật", "?"]]}
+    trained = preprocessor.documents(x)[0][0].numpy().tolist()
+    ids = conversation_ids(decoder, ["Bật đèn", "Tắt đi"], ["Đã bật"])
+    assert trained[: len(ids)] == ids
+
+
+def test_answers_of_the_export_equal_those_of_generate(run):
+    from_run = keras_vngpt.generate(run, PROMPTS)
+    assert keras_vngpt.generate(run / "export" / "1", PROMPTS) == from_run
+    drawn = {"temperature": 0.9, "top_p": 0.9, "seed": 3, "max_new_tokens": 9}
+    assert keras_vngpt.generate(run / "export/1", PROMPTS, **drawn) == keras_vngpt.generate(
+        run, PROMPTS, **drawn
+    )
+
+
+def test_bad_controls_are_listed_at_once(run):
+    with pytest.raises(Faults) as caught:
+        keras_vngpt.generate(run, ["a"], temperature=-1, top_p=2, seed=2**40, topk=1)
+    assert [f.split(":")[0] for f in caught.value.faults] == [
+        "topk", "temperature", "top_p", "seed",
+    ]  # fmt: skip
+
+
+ALONE = """
+import sys
+sys.modules.update(dict.fromkeys({blocked}))  # importing any of these is an ImportError now
+import json
+import tensorflow as tf
+{imports}
+model = tf.saved_model.load({path!r})
+print(json.dumps({expression}))
+"""
+
+
+def alone(path, blocked, imports, expression):
+    """Load a SavedModel in a process that cannot import `blocked`."""
+    code = ALONE.format(blocked=blocked, imports=imports, path=str(path), expression=expression)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=path, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_export_answers_with_tensorflow_and_tensorflow_text_alone(run):
+    answers = alone(
+        run / "export" / "1",
+        {"keras_vngpt", "keras_hub", "keras_nlp", "sentencepiece"},  # tensorflow_text wants keras
+        "import tensorflow_text",
+        "[t.decode() for t in model.signatures['serving_default']"
+        f"(prompts=tf.constant({PROMPTS!r}))['responses'].numpy()]",
+    )
+    assert answers == keras_vngpt.generate(run, PROMPTS)
+
+
+def test_export_without_text_needs_tensorflow_alone(run, tmp_path):
+    keras_vngpt.export(run, to=str(tmp_path / "ids"), text=False)
+    decoder = ExportedDecoder(run / "export" / "1")
+    ids = decoder.tokenize(PROMPTS)
+    answers = alone(
+        tmp_path / "ids",
+        {"keras_vngpt", "keras", "keras_hub", "keras_nlp", "sentencepiece", "tensorflow_text"},
+        "",
+        "model.signatures['serving_default']"
+        f"(token_ids=tf.constant({ids.numpy().tolist()}))['token_ids'].numpy().tolist()",
+    )
+    assert answers == decoder.generate_ids(ids).numpy().tolist()
+    with pytest.raises(Faults, match="takes only token ids"):
+        keras_vngpt.generate(tmp_path / "ids", ["a"])
+
+
+def test_weights_stand_on_disk_once(run):
+    variables = run / "export" / "1" / "variables"
+    size = sum(f.stat().st_size for f in variables.iterdir())
+    # A model this small shows the file's own overhead; 16 KB of it is allowed for.
+    assert size <= 1.1 * run.metrics["parameters"] * 4 + 16_384
+
+
+def test_score_is_the_log_probability_of_the_text(run):
+    exported = tf.saved_model.load(str(run / "export" / "1"))
+    text = "Bật đèn phòng khách"
+    out = exported.signatures["score"](texts=tf.constant([text, text + " đi"]))
+    model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "finetune"))
+    x, y, w = model.preprocessor([text])
+    nll = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x)) * w
+    assert float(out["log_probability"][0]) == pytest.approx(-float(tf.reduce_sum(nll)), rel=1e-4)
+    assert int(out["token_count"][0]) == int(tf.reduce_sum(w))
+
+
+def test_generate_and_chat_in_the_terminal(run):
+    shown = verb("generate", run / "export" / "1", *PROMPTS[:2])
+    answers = keras_vngpt.generate(run, PROMPTS[:2])
+    assert shown.returncode == 0 and shown.stdout.splitlines() == answers
+    said = verb("chat", run.folder, text=f"{PROMPTS[0]}\n/new\n{PROMPTS[1]}\n\n")
+    assert said.returncode == 0, said.stderr
+    assert [a for a in answers if f"> {a}" in said.stdout] == answers
+
+
+def test_export_is_whole_or_not_there(run, tmp_path):
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "letter.txt").write_text("keep me")
+    refused = verb("export", run.folder, "--to", target)
+    assert refused.returncode == 2 and "not a SavedModel" in refused.stderr
+    assert [f.name for f in target.iterdir()] == ["letter.txt"]
+    assert not list(tmp_path.glob("*.partial"))

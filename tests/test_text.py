@@ -1,0 +1,102 @@
+"""The tokenizer: one spelling inside, the reader's spelling outside."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from keras_vngpt import train_tokenizer
+from keras_vngpt.faults import Faults
+from keras_vngpt.text.normalization import (
+    canonical,
+    prevailing_tone_placement,
+    to_old_placement,
+)
+from keras_vngpt.text.tokenizer import CONTROL_SYMBOLS, load_tokenizer
+
+SENTENCE = "Hòa bình, thủy tinh, khỏe mạnh; hoàn toàn, quý giá, loè loẹt, ệ ỡ Ậ."
+NEW = "Hoà bình, thuỷ tinh, khoẻ mạnh; hoàn toàn, quý giá, loè loẹt, ệ ỡ Ậ."
+
+
+def same(tokenizer, *texts):
+    first, *others = (list(tokenizer(text)) for text in texts)
+    return all(first == other for other in others)
+
+
+def test_nfc_and_nfd_and_both_placements_give_the_same_ids(tokenizer):
+    nfd = [unicodedata.normalize("NFD", text) for text in (SENTENCE, NEW)]
+    assert same(tokenizer, SENTENCE, NEW, *nfd)
+
+
+@pytest.mark.parametrize("a, b", [("hoà", "hòa"), ("thuỷ", "thủy"), ("HOÀ", "HÒA"), ("oẹ", "ọe")])
+def test_tone_placement_does_not_count(tokenizer, a, b):
+    assert same(tokenizer, a, b)
+
+
+@pytest.mark.parametrize("word", ["hoàn", "quý", "giá", "Quý", "hoạt", "khuỷu", "của", "mùa"])
+def test_words_that_have_one_placement_stay(tokenizer, word):
+    assert tokenizer.detokenize(tokenizer(word)) == word
+    assert to_old_placement(word) == word
+
+
+def test_text_comes_out_in_the_placement_of_the_training_text():
+    old = train_tokenizer(["hòa bình và thủy triều"] * 50, 300)
+    new = train_tokenizer(["hoà bình và thuỷ triều"] * 50, 300)
+    asked = train_tokenizer(["hoà bình và thuỷ triều"] * 50, 300, tone_placement="old")
+    assert old.detokenize(old("hoà, thuỷ, quý")) == "hòa, thủy, quý"
+    assert new.detokenize(new("hòa, thủy, quý")) == "hoà, thuỷ, quý"
+    assert asked.detokenize(asked("hoà")) == "hòa"
+
+
+def test_prevailing_placement_does_not_count_what_has_only_one():
+    assert prevailing_tone_placement(["quý hoàn quý hoàn hòa"]) == "old"
+
+
+def test_line_breaks_and_spaces_survive(tokenizer):
+    text = "Một câu.\n\nHai  câu\ncách xa. "
+    assert tokenizer.detokenize(tokenizer(text)) == text
+
+
+@pytest.mark.parametrize("text", ["日本 emoji 🙂 и", "\x07 \u200d", "ﬁ ½", "नमस्ते"])
+def test_nothing_is_unrepresentable(tokenizer, text):
+    assert tokenizer.detokenize(tokenizer(text)) == text
+
+
+@pytest.mark.parametrize("symbol", CONTROL_SYMBOLS)
+def test_a_typed_control_symbol_is_only_text(tokenizer, symbol):
+    ids = np.array(tokenizer(f"a {symbol} b{symbol}")).tolist()
+    assert min(ids) >= len(CONTROL_SYMBOLS)
+    assert tokenizer.detokenize(ids) == f"a {symbol} b{symbol}"
+
+
+def test_ids_of_the_control_symbols(tokenizer):
+    assert [tokenizer.token_to_id(s) for s in CONTROL_SYMBOLS] == [0, 1, 2, 3, 4]
+
+
+def test_foreign_runtimes_agree(tokenizer):
+    plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
+    for text in (SENTENCE, unicodedata.normalize("NFD", NEW), "Xuống\ndòng"):
+        assert plain.encode(text) == list(tokenizer(text))
+
+
+def test_vocabulary_is_never_larger_than_the_text_supports(texts):
+    said = []
+    small = train_tokenizer(texts[:2], 50_000, announce=said.append)
+    assert small.vocabulary_size() < 50_000
+    assert str(small.vocabulary_size()) in said[0]
+    with pytest.raises(Faults, match=r"supports at most \d+"):
+        train_tokenizer(texts[:2], 50_000, shrink=False)
+    with pytest.raises(Faults, match=r"supports at least \d+"):
+        train_tokenizer(texts, 300, shrink=False)
+
+
+def test_saved_tokenizer_comes_back(tokenizer, tmp_path):
+    tokenizer.save_to_preset(str(tmp_path))
+    loaded = load_tokenizer(tmp_path)
+    assert same(loaded, SENTENCE) and list(loaded(SENTENCE)) == list(tokenizer(SENTENCE))
+    assert loaded.tone_placement == tokenizer.tone_placement
+
+
+def test_canonical_spelling():
+    assert canonical(unicodedata.normalize("NFD", "thuỷ ")) == "thủy"
