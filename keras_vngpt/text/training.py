@@ -39,7 +39,7 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             remove_extra_whitespaces=False,
             byte_fallback=True,
             split_digits=split_digits,
-            character_coverage=0.9999,
+            character_coverage=0.9995,
             user_defined_symbols=["\n"],
             control_symbols=[SEP],
             pad_id=0, pad_piece=PAD,

@@ -10,7 +10,7 @@ def make_optimizer(
     learning_rate,
     total_steps,
     warmup=0.05,
-    final_learning_rate=0.05,
+    final_learning_rate=0.0,
     weight_decay=0.01,
     clip_norm=1.0,
 ):
