@@ -70,6 +70,7 @@ def train_stage(
     folder,
     seed,
     bits_per_nat,
+    prompts,
     answer,
     history,
     samples,
@@ -87,6 +88,7 @@ def train_stage(
         folder: where the state is saved.
         seed: int, of the order.
         bits_per_nat: float, from validation loss to bits per byte.
+        prompts: list of str, answered at each evaluation.
         answer: function from prompts to texts, for the samples.
         history: path of the CSV file with the curves.
         samples: path of the JSONL file with the sample answers.
@@ -122,7 +124,7 @@ def train_stage(
         Throughput(plan.tokens_per_step),
         Validation(lambda: measure(batches), bits_per_nat),
         History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100)),
-        SampleAnswers(answer, settings.prompts, samples, stage),
+        SampleAnswers(answer, prompts, samples, stage),
         checkpoint,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
