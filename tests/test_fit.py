@@ -76,32 +76,52 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     assert losses(other) != losses(a)
 
 
-def test_ctrl_c_and_a_rerun_continue_to_the_same_weights(tmp_path):
-    more = {"skip": ["finetune", "export"], "pretrain": {**SETTINGS["pretrain"], "epochs": 4}}
-    whole, cut = (config(tmp_path / f"{name}.yaml", **more) for name in ("whole", "cut"))
-    assert verb("fit", "--config", whole).returncode == 0
+LONG = {
+    "skip": ["finetune", "export"],
+    "pretrain": {**SETTINGS["pretrain"], "epochs": 4, "evaluations": 4, "prompts": ["Buổi"]},
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = config(tmp_path_factory.mktemp("whole") / "whole.yaml", **LONG)
+    done = verb("fit", "--config", path)
+    assert done.returncode == 0, done.stderr
+    return path.with_suffix("")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupted, number):
+    path = config(tmp_path / "cut.yaml", **LONG)
+    cut = path.with_suffix("")
     process = subprocess.Popen(
-        [sys.executable, "-m", "keras_vngpt.fit", "--config", str(cut)],
+        [sys.executable, "-m", "keras_vngpt.fit", "--config", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    history = tmp_path / "cut" / "history.csv"
+    samples = cut / "samples.jsonl"  # written after the first state is saved
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not history.exists() or len(history.read_text()) < 600):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    while time.monotonic() < deadline and not samples.exists():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(number)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "saved at step" in said, said
-    again = verb("fit", "--config", cut)
+    if number == signal.SIGINT:
+        assert process.returncode == 130 and "saved at step" in said, said
+    again = verb("fit", "--config", path)
     assert again.returncode == 0 and "going on from step" in again.stdout, again.stderr
     a, b = (
-        keras_vngpt.VnGPTCausalLM.from_preset(str(tmp_path / name / "pretrain")).get_weights()
-        for name in ("whole", "cut")
+        keras_vngpt.VnGPTCausalLM.from_preset(str(folder / "pretrain")).get_weights()
+        for folder in (uninterrupted, cut)
     )
     for x, y in zip(a, b, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-6)
+    validated = [[row for row in losses(folder) if row[3]] for folder in (uninterrupted, cut)]
+    assert [row[:2] for row in validated[0]] == [row[:2] for row in validated[1]]
+    asked = [(folder / "samples.jsonl").read_text().count("\n") for folder in (uninterrupted, cut)]
+    assert asked[0] == asked[1] == 4
 
 
 def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run):

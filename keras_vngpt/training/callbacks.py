@@ -74,7 +74,15 @@ class SampleAnswers(keras.callbacks.Callback):
 
     def __init__(self, answer, prompts, path, stage):
         super().__init__()
-        self.answer, self.prompts, self.path, self.stage = answer, prompts, path, stage
+        self.answer, self.prompts, self.path, self.stage = answer, prompts, Path(path), stage
+
+    def on_train_begin(self, logs=None):
+        if self.path.exists():
+            step = int(self.model.optimizer.iterations)
+            records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+            kept = [r for r in records if not _is_later((r["stage"], r["step"]), self.stage, step)]
+            lines = (json.dumps(r, ensure_ascii=False) + "\n" for r in kept)
+            _write_whole(self.path, "".join(lines).encode())
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.prompts:
@@ -102,6 +110,14 @@ class History(keras.callbacks.Callback):
         self.path, self.stage = Path(path), stage
         self.tokens_per_step, self.every = tokens_per_step, every
         self._begin = time.perf_counter()
+
+    def on_train_begin(self, logs=None):
+        if self.path.exists():
+            with self.path.open(encoding="utf-8", newline="") as file:
+                header, *lines = file.read().splitlines()
+            step = int(self.model.optimizer.iterations)
+            lines = [line for line in lines if not _is_later(line.split(","), self.stage, step)]
+            _write_whole(self.path, "\n".join([header, *lines, ""]).encode())
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps = self._mark = 0
@@ -159,7 +175,14 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder = Path(folder)
         self.patience = patience
-        self.state = {"step": 0, "best_loss": None, "best_step": 0, "waited": 0, "stopped": False}
+        self.state = {
+            "step": 0,
+            "validated_step": 0,
+            "best_loss": None,
+            "best_step": 0,
+            "waited": 0,
+            "stopped": False,
+        }
 
     def restore(self, model):
         """Load the last saved state into a compiled model; returns its step, 0 without one."""
@@ -189,19 +212,30 @@ class Checkpoint(keras.callbacks.Callback):
                 old.unlink()
 
     def on_epoch_end(self, epoch, logs=None):
-        loss = logs["val_loss"]
-        if self.state["best_loss"] is None or loss < self.state["best_loss"]:
+        self.validated(self.model, logs["val_loss"])
+        self.save()
+
+    def validated(self, model, loss):
+        """Note a validation loss of the weights as they are; keep them if it is the best."""
+        state, step = self.state, int(model.optimizer.iterations)
+        state["validated_step"] = step
+        if state["best_loss"] is None or loss < state["best_loss"]:
+            state |= {"best_loss": loss, "best_step": step, "waited": 0}
             self.folder.mkdir(parents=True, exist_ok=True)
-            step = int(self.model.optimizer.iterations)
-            self.state |= {"best_loss": loss, "best_step": step, "waited": 0}
-            np.savez(self.folder / "partial-best.npz", *self.model.get_weights())
+            # In float32: NumPy's files do not know bfloat16.
+            weights = (np.asarray(w, "float32") for w in model.get_weights())
+            np.savez(self.folder / "partial-best.npz", *weights)
             os.replace(self.folder / "partial-best.npz", self.folder / "best.npz")
         else:
-            self.state["waited"] += 1
-            if self.patience and self.state["waited"] >= self.patience:
+            state["waited"] += 1
+            if self.patience and state["waited"] >= self.patience:
                 print(f"  no better for {self.patience} evaluations: stopping early")
-                self.model.stop_training = self.state["stopped"] = True
-        self.save()
+                model.stop_training = state["stopped"] = True
+
+
+def _is_later(record, stage, step):
+    """Whether a record, `(stage, step, ...)`, is of a part that a killed run has to do again."""
+    return record[0] == stage and int(record[1]) > step
 
 
 def _write_whole(path, data):

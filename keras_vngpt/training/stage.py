@@ -124,10 +124,13 @@ def train_stage(
         Throughput(plan.tokens_per_step),
         Validation(lambda: measure(batches), bits_per_nat),
         History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100)),
-        SampleAnswers(answer, prompts, samples, stage),
         checkpoint,
+        SampleAnswers(answer, prompts, samples, stage),
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
+    is_boundary = step and step % plan.steps_per_epoch == 0
+    if is_boundary and checkpoint.state["validated_step"] < step:  # interrupted in between
+        checkpoint.validated(model, measure(batches))
     epochs = plan.steps // plan.steps_per_epoch
     preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
     try:
