@@ -19,8 +19,8 @@ PRETRAIN = {
     "evaluations": 4,
 }
 FINETUNE = {
-    "epochs": 12,
-    "evaluations": 6,
+    "epochs": 16,
+    "evaluations": 4,
 }
 
 

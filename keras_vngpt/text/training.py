@@ -58,7 +58,7 @@ def train_tokenizer(
     vocabulary_size,
     kind="bpe",
     tone_placement="auto",
-    split_digits=True,
+    split_digits=False,
     shrink=True,
     max_bytes=16_000_000,
     announce=print,
@@ -70,7 +70,8 @@ def train_tokenizer(
         vocabulary_size: number of tokens wanted, control symbols and 256 bytes included.
         kind: "bpe" or "unigram".
         tone_placement: "old", "new", or "auto" for the one that `texts` mostly uses.
-        split_digits: a token for each digit, so that a model learns to copy any number.
+        split_digits: a token for each digit: any number can be copied, but a model needs more
+            data to learn it.
         shrink: take a smaller vocabulary, with a message, where the text does not support
             `vocabulary_size`; `False` makes it a fault.
         max_bytes: train on at most this many bytes, spread evenly over `texts`.
