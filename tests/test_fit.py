@@ -16,6 +16,7 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.arguments import flatten
 from keras_vngpt.faults import Faults
+from keras_vngpt.runs.settings import resolve_settings
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -174,7 +175,7 @@ def test_classic_and_bfloat16_go_through_the_same_fit(tmp_path):
 def test_settings_from_yaml_come_before_flags(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("seed: 1\npretrain:\n  batch_size: 4\n  learning_rate: 1e-3\n")
-    settings, values = keras_vngpt.runs.fit.resolve_settings(str(path), {"pretrain.batch_size": 8})
+    settings, values = resolve_settings(str(path), {"pretrain.batch_size": 8})
     assert (settings.seed, settings.pretrain.batch_size) == (1, 8)
     assert values["pretrain"]["learning_rate"] == 1e-3
 
