@@ -8,9 +8,7 @@ Each line is one `fit`; a table in Markdown is printed at the end, with versions
 import argparse
 import os
 import platform
-
-import keras
-import tensorflow as tf
+from importlib.metadata import version
 
 import keras_vngpt
 
@@ -34,7 +32,7 @@ def main():
     given = parser.parse_args()
 
     print(
-        f"seed {given.seed}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"seed {given.seed}, TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
         f"Python {platform.python_version()}, {os.cpu_count()} cores"
     )
     text = {**PRETRAIN, "data": [given.train], "validation_data": [given.dev]}
