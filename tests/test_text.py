@@ -100,3 +100,9 @@ def test_saved_tokenizer_comes_back(tokenizer, tmp_path):
 
 def test_canonical_spelling():
     assert canonical(unicodedata.normalize("NFD", "thuỷ ")) == "thủy"
+
+
+def test_a_small_vietnamese_letter_is_never_spelled_in_bytes(texts):
+    tokenizer = train_tokenizer([*texts, "ỡ ẵ ữ"], 700)
+    for letter in "ỡ ẵ ữ õ".split():
+        assert not any("<0x" in tokenizer.id_to_token(int(i)) for i in tokenizer(letter))

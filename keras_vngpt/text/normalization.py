@@ -28,6 +28,12 @@ def _spellings(character):
     return {s for s in spellings if _nfc(s) == character}
 
 
+def vietnamese_letters():
+    """Every small Vietnamese letter beyond ASCII, composed: "à", "ậ", "đ", ..."""
+    letters = "đ" + "".join(_nfc(v + t) for v in VOWELS for t in ("", *TONES.values()))
+    return {c for c in letters if not c.isascii()}
+
+
 def normalization_rules():
     """The rewriting rules of the tokenizer, as a dictionary from source to target string.
 

@@ -4,11 +4,16 @@ import io
 import os
 import re
 import tempfile
+import unicodedata
 
 import sentencepiece
 
 from keras_vngpt.faults import Faults
-from keras_vngpt.text.normalization import normalization_tsv, prevailing_tone_placement
+from keras_vngpt.text.normalization import (
+    normalization_tsv,
+    prevailing_tone_placement,
+    vietnamese_letters,
+)
 from keras_vngpt.text.tokenizer import BOS, EOS, PAD, SEP, UNK, VnGPTTokenizer
 
 MAX_SENTENCE_BYTES = 4192  # SentencePiece drops longer ones
@@ -26,12 +31,14 @@ def _sentences(texts, max_bytes):
 
 def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
     model = io.BytesIO()
+    sentences = list(_sentences(texts, max_bytes))
+    characters = set().union(*(unicodedata.normalize("NFC", s) for s in sentences))
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
         with open(rules, "w", encoding="utf-8") as file:
             file.write(normalization_tsv())
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts, max_bytes),
+            sentence_iterator=iter(sentences),
             model_writer=model,
             model_type=kind,
             vocab_size=vocabulary_size,
@@ -39,7 +46,8 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             remove_extra_whitespaces=False,
             byte_fallback=True,
             split_digits=split_digits,
-            character_coverage=0.9995,
+            character_coverage=0.9995,  # what is rarer is spelled in bytes, but for these letters
+            required_chars="".join(sorted(characters & vietnamese_letters())),
             user_defined_symbols=["\n"],
             control_symbols=[SEP],
             pad_id=0, pad_piece=PAD,
