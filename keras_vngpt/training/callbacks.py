@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+WIDTH = 160  # characters of a sample on the screen
 HISTORY_FIELDS = (
     "stage step tokens loss validation_loss bits_per_byte learning_rate tokens_per_second seconds"
 )
@@ -90,7 +91,8 @@ class SampleAnswers(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations)
         with open(self.path, "a", encoding="utf-8") as file:
             for prompt, text in zip(self.prompts, self.answer(self.prompts), strict=True):
-                print(f"  {prompt} → {text}")
+                line = f"{prompt} → {text}".replace("\n", "⏎")
+                print(f"  {line if len(line) <= WIDTH else line[:WIDTH] + '…'}")
                 record = {"stage": self.stage, "step": step, "prompt": prompt, "text": text}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
