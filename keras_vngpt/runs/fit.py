@@ -1,0 +1,137 @@
+"""The main job: from text and requests to a model that answers, in one run folder."""
+
+import shutil
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from keras_vngpt.evaluation.exact_match import exact_match
+from keras_vngpt.evaluation.report import write_report
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.loading import load_decoder
+from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.runs.prepare import differences, prepare
+from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
+from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.runs.stage import clock, run_stage
+
+
+def fit(config: str | None = None, **settings):
+    """Train a small Vietnamese GPT: tokenizer, pre-training, fine-tuning, evaluation, SavedModel.
+
+    Without arguments it trains on the samples that come with the package, in a few minutes. With
+    your own data:
+
+        python -m keras_vngpt.fit --name mine --pretrain.data text/ --finetune.data qa.jsonl
+        python -m keras_vngpt.fit --config mine.yaml --model.preset tiny
+        python -m keras_vngpt.fit --name more --init runs/mine --skip pretrain --finetune.data b.csv
+
+    In a notebook the same names: fit(name="mine", pretrain={"data": ["text/"]}).
+
+    An interrupted run goes on when the same command is given again. Everything is left in the run
+    folder: config.yaml, tokenizer/, pretrain/, finetune/, export/1/, report.html, metrics.json,
+    history.csv, tensorboard/.
+
+    Args:
+        config: YAML file with any of the settings; flags come before it
+        **settings: every setting, nested or dotted; `--help` lists them with their defaults.
+
+    Returns:
+        `Run`, whose `metrics` and `folder` hold the results.
+
+    Raises:
+        Faults: everything that is wrong with the settings or the data.
+
+    Example:
+        >>> run = fit(name="small", model={"preset": "small"})
+        >>> run.metrics["finetune.exact_match"]
+    """
+    settings, values = resolve_settings(config, settings)
+    run = open_run(settings, values)
+    for stage in ("pretrain", "finetune"):
+        if stage not in settings.skip and not run.is_done(stage):
+            with phase(run, stage):
+                run_stage(stage, run, settings)
+    if "evaluate" not in settings.skip and "finetune" not in settings.skip:
+        if not run.is_done("evaluate"):
+            with phase(run, "evaluate"):
+                run_evaluation(run)
+    if "export" not in settings.skip and not run.is_done("export"):
+        with phase(run, "export"):
+            save_decoder(load_decoder(run.folder), run / "export" / "1", text=settings.export.text)
+    write_report(run.folder)
+    show_results(run, settings)
+    return run
+
+
+def open_run(settings, values):
+    """The run folder of these settings: a new one, prepared, or the one that was interrupted."""
+    run = Run(f"{settings.folder}/{settings.name}")
+    values = {name: value for name, value in values.items() if name != "restart"}
+    if settings.restart:
+        shutil.rmtree(run, ignore_errors=True)
+    if run.exists:
+        if changed := differences(run.settings, values):
+            raise Faults(
+                [
+                    f"{run.folder}: is a run with other settings. Take another --name, or "
+                    "--restart to throw it away. They differ in",
+                    *(f"  {line}" for line in changed),
+                ]
+            )
+        print(f"{run.folder}: going on with this run")
+    elif run.folder.exists() and any(run.folder.iterdir()):
+        raise Faults(f"{run.folder}: exists and is not a run folder. Take another --name")
+    else:
+        with phase(run, "tokenizer"):
+            prepare(settings, run, values)
+    return run
+
+
+@contextmanager
+def phase(run, name):
+    """Notes in the metrics how long a phase took, which also marks it as done."""
+    earlier = run.metrics.get(f"interrupted.{name}", 0.0)
+    begin = time.perf_counter()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.exists:
+            run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
+        raise
+    seconds = round(earlier + time.perf_counter() - begin, 2)
+    total = sum(v for k, v in run.metrics.items() if k.startswith("seconds.")) + seconds
+    run.record(**{f"seconds.{name}": seconds, "seconds": round(total, 2)})
+
+
+def run_evaluation(run):
+    """Answer the requests that training never saw."""
+    test = as_conversations(read_jsonl(run / "work" / "test.jsonl"))
+    if not test:
+        return
+    print(f"\nevaluate: {len(test):,} requests that training never saw")
+    answers = exact_match(load_decoder(run.folder), test)
+    write_jsonl(run / "answers.jsonl", answers)
+    run.record(
+        **{
+            "finetune.exact_match": float(np.mean([a["correct"] for a in answers])),
+            "finetune.test_requests": len(answers),
+        }
+    )
+
+
+def show_results(run, settings):
+    metrics = run.metrics
+    print(f"\n{run.folder}")
+    if "pretrain.bits_per_byte" in metrics:
+        print(f"  pre-training    {metrics['pretrain.bits_per_byte']:.4f} bits per byte")
+    if "finetune.exact_match" in metrics:
+        print(
+            f"  exact match     {metrics['finetune.exact_match']:.2%} of "
+            f"{metrics['finetune.test_requests']:,} requests never seen"
+        )
+    print(f"  time            {clock(metrics['seconds'])}")
+    print(f"  report          {run / 'report.html'}")
+    if "finetune" not in settings.skip:
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")

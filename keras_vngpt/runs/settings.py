@@ -1,0 +1,201 @@
+"""Every setting of a run, with its default and a sentence about it; how they are put together."""
+
+import dataclasses
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from keras_vngpt.arguments import flatten, read_yaml, resolve, settings
+from keras_vngpt.faults import Faults
+from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.runs.run import Run
+
+OF_ONE_RUN = ("name", "folder", "init", "skip", "restart")  # what another run does not inherit
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+@settings
+class TokenizerSettings:
+    vocabulary_size: Annotated[int, Field(ge=300)] | None = None
+    """tokens; by default the model preset's, or fewer where the text supports fewer"""
+    kind: Literal["bpe", "unigram"] = "bpe"
+    """the SentencePiece algorithm"""
+    tone_placement: Literal["auto", "old", "new"] = "auto"
+    """of generated text: "hòa" (old), "hoà" (new), or what the training text mostly uses"""
+    split_digits: bool = False
+    """a token for each digit: any number can be copied, but it takes more data to learn"""
+
+
+@settings
+class ModelSettings:
+    preset: Literal["nano", "tiny", "small", "base"] = "nano"
+    """size: about 1, 4, 15 or 124 million parameters"""
+    decoder: Literal["modern", "classic"] = "modern"
+    """decoder layer: RMSNorm, RoPE, SwiGLU (modern) or GPT-2's (classic)"""
+    num_layers: Count | None = None
+    """instead of the preset's"""
+    num_heads: Count | None = None
+    """instead of the preset's"""
+    hidden_dim: Count | None = None
+    """instead of the preset's"""
+    intermediate_dim: Count | None = None
+    """instead of the preset's"""
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"] = "float32"
+    """precision; mixed_bfloat16 suits recent GPUs, mixed_float16 a T4"""
+
+
+@settings
+class StageSettings:
+    sequence_length: Annotated[int, Field(ge=8)] = 128
+    """positions in a row"""
+    batch_size: Count = 16
+    """rows in a step"""
+    epochs: Positive = 1
+    """passes over the rows; a part of a pass is fine"""
+    tokens: Count | None = None
+    """stop after this many tokens instead of after `epochs`"""
+    evaluations: Count = 5
+    """times to validate, answer the sample prompts and save; an epoch of the progress bar"""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon takes the hidden matrices, with AdamW for the rest; adamw takes all"""
+    learning_rate: Positive = 6e-3
+    """at the end of the warm-up"""
+    warmup: Share = 0.05
+    """share of the steps over which the learning rate rises"""
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """what the cosine falls to, as a share of `learning_rate`"""
+    weight_decay: NotNegative = 0.01
+    """decoupled, on the matrices"""
+    dropout: Share = 0.0
+    """share of the activations dropped in training"""
+    clip_norm: NotNegative = 1.0
+    """largest norm of all gradients together; 0 for no limit"""
+    jit_compile: Literal["auto", "true", "false"] = "auto"
+    """compile the training step with XLA; auto as it was measured to be faster"""
+
+
+@settings
+class PretrainSettings(StageSettings):
+    data: list[str] = field(default_factory=lambda: ["samples:prose"])
+    """text files, folders or globs; a blank line stands between two documents"""
+    validation_data: list[str] = field(default_factory=list)
+    """text to validate on, instead of a share of `data`"""
+    validation_share: Share = 0.05
+    """share of the documents to validate on, picked by their hash"""
+    epochs: Positive = 6
+    """passes over the rows; a part of a pass is fine"""
+    prompts: list[str] | None = None
+    """beginnings that the model goes on from at each evaluation; nothing for some of the data"""
+
+
+@settings
+class FinetuneSettings(StageSettings):
+    data: list[str] = field(default_factory=lambda: ["samples:home_train.jsonl"])
+    """JSONL or CSV files, folders or globs, with requests and responses"""
+    validation_data: list[str] = field(default_factory=list)
+    """requests to validate on, instead of a share of `data`"""
+    validation_share: Share = 0.05
+    """share of the requests to validate on, picked by their hash"""
+    test_data: list[str] | None = None
+    """requests for the final figures; with the samples' `data` the samples' own, else a share"""
+    test_share: Share = 0.1
+    """share of the requests for the final figures, picked by their hash"""
+    epochs: Positive = 14
+    """passes over the rows; a part of a pass is fine"""
+    dropout: Share = 0.1
+    """share of the activations dropped in training"""
+    patience: Annotated[int, Field(ge=0)] = 3
+    """stop after this many evaluations without a better validation loss; 0 never stops"""
+    eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """weight of the end-of-answer token in the loss"""
+    prompts: list[str] | None = None
+    """requests that the model answers at each evaluation; nothing for some of the data"""
+
+
+@settings
+class ExportSettings:
+    text: bool = True
+    """text signatures too (the process that loads it needs tensorflow_text)"""
+
+
+@settings
+class FitSettings:
+    name: str = "default"
+    """of the run"""
+    folder: str = "runs"
+    """where run folders stand"""
+    init: str | None = None
+    """an earlier run folder to start from: its settings, its tokenizer, its weights"""
+    skip: list[Literal["pretrain", "finetune", "evaluate", "export"]] = field(default_factory=list)
+    """phases to leave out"""
+    restart: bool = False
+    """throw away what an earlier run of this name left, instead of going on from it"""
+    seed: int = 0
+    """of initial weights, order and dropout"""
+    tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
+
+
+def resolve_settings(config, given):
+    """Defaults, then the run to start from, then the YAML file, then what is given here.
+
+    Returns:
+        `(FitSettings, values)`, the values as a nested dictionary for config.yaml.
+    """
+    given = flatten(given)
+    from_file = flatten(read_yaml(config)) if config else {}
+    chosen = {**from_file, **given}
+    inherited = _inherited(chosen) if chosen.get("init") is not None else {}
+    settings = FitSettings(
+        **resolve(FitSettings, ("", inherited), (config or "", from_file), ("", given))
+    )
+    faults = [
+        f"{name}: comes with --init {settings.init}; leave it out"
+        for name, value in chosen.items()
+        if name.startswith(("model.", "tokenizer."))
+        and name != "model.dtype"
+        and str(inherited.get(name, value)) != str(value)
+    ]
+    size = architecture(settings.model)
+    if size["hidden_dim"] % (2 * size["num_heads"]):
+        faults.append(
+            f"model.hidden_dim: must be an even multiple of model.num_heads. "
+            f"Received: {size['hidden_dim']} and {size['num_heads']}"
+        )
+    if {"pretrain", "finetune"} <= set(settings.skip):
+        faults.append("skip: leaves nothing to train; skip pretrain or finetune, not both")
+    if "/" in settings.name or settings.name in ("", ".", ".."):
+        faults.append(f"name: must be the name of a folder. Received: {settings.name!r}")
+    if faults:
+        raise Faults(faults)
+    return settings, dataclasses.asdict(settings)
+
+
+def _inherited(chosen):
+    """The settings of the run to start from, each printed with what becomes of it."""
+    settings = flatten(Run.open(chosen["init"]).settings)
+    left_out = set(OF_ONE_RUN)
+    for stage in ("pretrain", "finetune"):
+        if f"{stage}.data" in chosen:  # other data brings its own tests and prompts
+            left_out |= {f"{stage}.{n}" for n in ("validation_data", "test_data", "prompts")}
+    settings = {name: value for name, value in settings.items() if name not in left_out}
+    for name, value in settings.items():
+        if str(chosen.get(name, value)) != str(value):
+            print(f"overridden: {name} = {chosen[name]} (was {value})")
+        else:
+            print(f"inherited:  {name} = {value}")
+    return settings
+
+
+def architecture(model):
+    """The sizes that a `ModelSettings` asks for."""
+    sizes = PRESETS[model.preset]
+    return {name: getattr(model, name, None) or sizes[name] for name in sizes}

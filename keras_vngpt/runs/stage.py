@@ -1,0 +1,150 @@
+"""One stage of a run: its model made, its arithmetic shown, trained, and saved."""
+
+import json
+import random
+import shutil
+import time
+
+import keras
+
+from keras_vngpt.data.rows import Rows
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.loading import find_preset
+from keras_vngpt.models.backbone import VnGPTBackbone
+from keras_vngpt.models.causal_lm import VnGPTCausalLM
+from keras_vngpt.runs.prepare import make_preprocessor
+from keras_vngpt.runs.run import Run
+from keras_vngpt.runs.settings import architecture
+from keras_vngpt.text.tokenizer import load_tokenizer
+from keras_vngpt.training.stage import Plan, train_stage
+
+EXCERPT = 24  # new tokens of a sample that goes on from a beginning
+
+
+def run_stage(stage, run, settings):
+    """Train one stage and leave its model in the run folder as a KerasHub preset."""
+    # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
+    random.seed(f"{settings.seed} {stage}")
+    stage_settings = getattr(settings, stage)
+    rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
+    model = make_model(stage, run, settings)
+    plan = Plan.of(rows, stage_settings)
+    announce(stage, run, plan, model)
+    decoder = Decoder(model, instruct=stage == "finetune")
+    room = EXCERPT if stage == "pretrain" else None
+
+    def answer(prompts):
+        return [t.decode(errors="replace") for t in decoder.generate(prompts, room).numpy()]
+
+    figures = train_stage(
+        stage,
+        model,
+        rows,
+        validation_rows,
+        stage_settings,
+        plan,
+        run / "work" / stage / "checkpoint",
+        settings.seed,
+        bits_per_nat=run.metrics[f"{stage}.bits_per_nat"],
+        prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
+        answer=answer,
+        history=run / "history.csv",
+        samples=run / "samples.jsonl",
+        tensorboard=run / "tensorboard" / stage,
+    )
+    save_preset(model, run / stage)
+    figures |= {
+        "batch_size": plan.batch_size,
+        "epochs": figures["steps"] * plan.batch_size / len(rows),
+    }
+    run.record(
+        parameters=model.count_params(),
+        tokens=run.metrics.get("tokens", 0) + figures["tokens"],
+        **{f"{stage}.{name}": value for name, value in figures.items()},
+    )
+    shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
+
+
+def make_model(stage, run, settings):
+    """The model that a stage starts from: of the stage before, of an earlier run, or a new one."""
+    tokenizer = load_tokenizer(run / "tokenizer")
+    preprocessor = make_preprocessor(stage, settings, tokenizer)
+    start = run / "pretrain"
+    if stage == "pretrain" or not start.is_dir():
+        start = None
+        if settings.init:
+            init = Run(settings.init)
+            start = find_preset(init / "pretrain") or find_preset(init)
+    longest = max(
+        getattr(settings, s).sequence_length
+        for s in ("pretrain", "finetune")
+        if s not in settings.skip
+    )
+    sizes = architecture(settings.model) | {"vocabulary_size": tokenizer.vocabulary_size()}
+    of_this_stage = {
+        "max_sequence_length": longest,
+        "dropout": getattr(settings, stage).dropout,
+        "dtype": settings.model.dtype,
+    }
+    if start is None:
+        backbone = VnGPTBackbone(**sizes, decoder=settings.model.decoder, **of_this_stage)
+    else:
+        config = json.loads((start / "config.json").read_text())["config"]
+        if config["decoder"] == "classic":  # its positions are weights
+            of_this_stage["max_sequence_length"] = config["max_sequence_length"]
+            if config["max_sequence_length"] < longest:
+                raise Faults(
+                    f"{stage}.sequence_length: {longest}; the classic decoder of {start} has "
+                    f"positions for {config['max_sequence_length']}"
+                )
+        backbone = VnGPTBackbone.from_preset(str(start), **of_this_stage)
+    return VnGPTCausalLM(backbone, preprocessor)
+
+
+def announce(stage, run, plan, model):
+    """Print the arithmetic before the training."""
+    figures = run.metrics
+    parameters = model.count_params()
+    seconds = plan.tokens * 6 * parameters / (0.4 * matrix_rate())
+    print(f"\n{stage}")
+    print(f"  parameters      {parameters:,} ({model.backbone.dtype_policy.name})")
+    print(f"  rows            {plan.rows:,} of {plan.length}, {plan.fill:.1%} full")
+    print(f"  weighted        {figures[f'{stage}.weighted_share']:.1%} of the tokens")
+    if cuts := [
+        f"{figures[f'{stage}.{name}']:,} {name.replace('_', ' ')}"
+        for name in ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
+        if figures.get(f"{stage}.{name}")
+    ]:
+        print(f"  too long        {', '.join(cuts)}")
+    print(f"  tokens a step   {plan.tokens_per_step:,.0f} in {plan.batch_size} rows")
+    print(
+        f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "
+        f"= {plan.steps * plan.batch_size / plan.rows:.2f} passes"
+    )
+    print(f"  estimated time  {clock(seconds)}\n")
+
+
+def matrix_rate():
+    """Floating-point operations a second in a matrix product, for the estimate of the time."""
+    matrix = keras.ops.ones((1024, 1024))
+    keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
+    begin = time.perf_counter()
+    for _ in range(5):
+        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
+    return 5 * 2 * 1024**3 / (time.perf_counter() - begin)
+
+
+def save_preset(model, folder):
+    """A KerasHub preset, written beside and renamed."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_to_preset(str(partial))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def clock(seconds):
+    """Seconds as people read them."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds:02d} s"
