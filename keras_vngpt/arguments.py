@@ -120,15 +120,15 @@ def command(function, schema=None, show=None):
         show: function that prints what the verb returns.
     """
     schema = schema or function
+    names = {**leaves(function), **leaves(schema)}
     parser = argparse.ArgumentParser(
         prog=f"python -m keras_vngpt.{function.__name__}",
         description=inspect.getdoc(function).split("\nArgs:")[0],
-        usage=None if schema is function else "%(prog)s [--config FILE] [--SETTING VALUE ...]",
+        usage="%(prog)s [--config FILE] [--SETTING VALUE ...]" if "config" in names else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    names = {**leaves(function), **leaves(schema)}
     docs = _docs(schema) | _docs(function)
     groups = {}
     for name, parameter in names.items():
@@ -139,7 +139,7 @@ def command(function, schema=None, show=None):
             *([name] if parameter.default is parameter.empty else [f"--{name}"]),
             **_argument(parameter, docs.get(name, "")),
         )
-    given, unknown = parser.parse_known_args()
+    given, unknown = parser.parse_known_intermixed_args()
     given = {name: _plain(value) for name, value in vars(given).items()}
     for flag in unknown:
         if flag.startswith("--"):
@@ -157,7 +157,7 @@ def command(function, schema=None, show=None):
             print(line, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command continues where it stopped.", file=sys.stderr)
+        print("\nInterrupted.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -245,17 +245,18 @@ def _argument(parameter, doc):
     if typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     argument = {"help": doc.replace("%", "%%")}
-    if parameter.default is not parameter.empty:
+    has_default = parameter.default is not parameter.empty
+    if has_default:
         default = parameter.default
         shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
         argument["help"] += f" [{'nothing' if shown in ('', None) else shown}]"
     if typing.get_origin(kind) in (list, tuple):
-        argument |= {"nargs": "*", "metavar": "VALUE"}
+        argument |= {"nargs": "*", "metavar": "VALUE" if has_default else parameter.name}
     elif kind is bool:
         argument |= {"nargs": "?", "const": "true", "metavar": "true|false"}
     elif typing.get_origin(kind) is typing.Literal:
         argument["metavar"] = "|".join(map(str, typing.get_args(kind)))
-    elif parameter.default is not parameter.empty:
+    elif has_default:
         argument["metavar"] = getattr(kind, "__name__", "value").upper()
     return argument
 

@@ -1,15 +1,15 @@
-"""TensorFlow's start-up chatter, kept off the screen.
-
-Its log level cannot silence what is printed before it is read, so the error output is closed while
-TensorFlow is imported, in the process itself.
-"""
+"""What is kept off the screen: TensorFlow's notices, and progress bars where nobody looks."""
 
 import os
 import sys
 
 
 def import_tensorflow():
-    """Import TensorFlow without its notices about CPU features and missing GPUs."""
+    """Import TensorFlow without its notices about CPU features and missing GPUs.
+
+    Its log level cannot silence what is printed before it is read, so the error output of the
+    process is closed meanwhile.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules:
         return
@@ -25,3 +25,8 @@ def import_tensorflow():
         os.dup2(screen, 2)
         os.close(screen)
         os.close(nowhere)
+
+
+def verbosity():
+    """Keras's `verbose`: a progress bar on a terminal and in a notebook, else a line at the end."""
+    return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2

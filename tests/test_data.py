@@ -64,6 +64,9 @@ def test_folders_and_globs_and_documents(tmp_path):
         ("a.csv", 'request,response\na,b\nc,""\n', ":3: empty response"),
         ("a.csv", 'request,response\na,"b\n', ":2: not valid CSV"),
         ("a.csv", "request,response\n", ": no line with a request"),
+        ("a.csv", "request,response\na,b\nc,d, e\n", ":3: 3 fields where the header has 2"),
+        ("a.csv", "request,response\na\n", ":2: 1 fields where the header has 2"),
+        ("a.csv", "request;response\na;b\n", ":1: missing column"),
     ],
 )
 def test_a_fault_names_file_and_line(tmp_path, name, content, fault):
@@ -82,11 +85,6 @@ def test_all_faults_of_all_files_at_once(tmp_path):
     assert [line.split(": ")[0] for line in caught.value.faults] == [
         f"{a}:1", f"{a}:2", f"{a}:3", f"{b}:1", str(tmp_path / "none.jsonl"),
     ]  # fmt: skip
-
-
-def test_a_text_shorter_than_a_row(preprocessor):
-    with pytest.raises(Faults, match="shorter than a row: .* tokens, a row has 32"):
-        prepare_items(["ngắn quá"], preprocessor, "a.txt")
 
 
 def test_the_same_text_always_falls_on_the_same_side():

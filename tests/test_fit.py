@@ -198,7 +198,7 @@ def line_of(*arguments, cwd):
         (["--finetune.data", "bad.jsonl"], "bad.jsonl:17: not valid JSON"),
         (["--finetune.data", "bad.csv"], 'bad.csv:1: missing column: needs "request"'),
         (["--finetune.data", "hole.jsonl"], "hole.jsonl:2: empty response"),
-        (["--pretrain.data", "short.txt"], "pretrain.data (train part): the text is shorter"),
+        (["--pretrain.data", "short.txt"], "pretrain.data: the text is shorter than a row"),
         (["--tokenizer.vocabulary_size", "500000"], "tokenizer.vocabulary_size: 500000; this text"),
         (["--pretrain.epohcs", "3"], "pretrain.epohcs: unknown setting; did you mean"),
         (["--init", "."], ".: not a run folder: it has no config.yaml"),

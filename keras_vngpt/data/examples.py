@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_vngpt.data.rows import Rows, best_fit, flow
 from keras_vngpt.faults import Faults
+from keras_vngpt.quiet import verbosity
 
 BATCH = 512
 
@@ -50,17 +51,11 @@ def prepare_items(items, preprocessor, name="data"):
         `Prepared`.
 
     Raises:
-        Faults: where the text does not fill a row, or no response is left.
+        Faults: where no response is left.
     """
     length = preprocessor.sequence_length
     if isinstance(items[0], str):
         triples, cuts = _triples(items, preprocessor, None)
-        n_tokens = sum(len(ids) for ids, _, _ in triples)
-        if n_tokens < length:
-            raise Faults(
-                f"{name}: the text is shorter than a row: {n_tokens} tokens, a row has {length}. "
-                "Give more text, or a smaller sequence_length"
-            )
         rows, scored_text = flow(triples, length), items
     else:
         triples, cuts = _triples(items, preprocessor, length)
@@ -76,7 +71,9 @@ def prepare_items(items, preprocessor, name="data"):
 
 def _triples(items, preprocessor, length):
     triples, cuts = [], {}
-    bar = keras.utils.Progbar(len(items), unit_name="text") if len(items) > 20 * BATCH else None
+    bar = None
+    if len(items) > 20 * BATCH:
+        bar = keras.utils.Progbar(len(items), verbose=verbosity(), unit_name="text")
     for start in range(0, len(items), BATCH):
         batch = items[start : start + BATCH]
         if isinstance(batch[0], str):

@@ -150,13 +150,21 @@ def _csv_records(path, text, faults):
     names = [(name or "").strip() for name in reader.fieldnames or []]
     if not any(set(pair) <= set(names) for pair in COLUMN_NAMES):
         expected = " or ".join(f'"{a}" and "{b}"' for a, b in COLUMN_NAMES)
-        faults.append(f"{path}:1: missing column: needs {expected}, has {', '.join(names)}")
+        hint = ". Separate the columns by commas" if any(";" in name for name in names) else ""
+        faults.append(f"{path}:1: missing column: needs {expected}, has {', '.join(names)}{hint}")
         return
     reader.fieldnames = names
     line = reader.line_num + 1
     try:
         for record in reader:
-            yield line, record
+            n = len(names) + len(record.get(None) or ()) - list(record.values()).count(None)
+            if n == len(names):
+                yield line, record
+            else:
+                faults.append(
+                    f"{path}:{line}: {n} fields where the header has {len(names)}. "
+                    'Put quotes around a text with commas: "a, b"'
+                )
             line = reader.line_num + 1
     except csv.Error as error:
         faults.append(f"{path}:{line}: not valid CSV ({error})")

@@ -36,18 +36,18 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
     """
     if not data and not text:
         raise Faults("evaluate: needs --data, requests with responses, or --text, plain text")
+    preset = find_preset(path)
+    decoder = load_decoder(path)
+    if text and preset is None:
+        raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
     figures = {}
     conversations = read_conversations(data) if data else []
     documents = read_documents(text) if text else []
     if conversations:
-        answers = exact_match(load_decoder(path), conversations)
+        answers = exact_match(decoder, conversations)
         figures["exact_match"] = float(np.mean([a["correct"] for a in answers]))
         figures["requests"] = len(answers)
     if documents:
-        preset = find_preset(path)
-        if preset is None:
-            load_decoder(path)  # says what is wrong with the path
-            raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
         model = VnGPTCausalLM.from_preset(str(preset))
         prepared = prepare_items(documents, model.preprocessor, "text")
         nll = NegativeLogLikelihood(model)(evaluation_batches(prepared.rows, BATCH))

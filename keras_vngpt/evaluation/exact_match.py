@@ -3,6 +3,7 @@
 import keras
 
 from keras_vngpt.generation.conversation import answer_conversations
+from keras_vngpt.quiet import verbosity
 from keras_vngpt.text.normalization import canonical
 
 BATCH = 64
@@ -27,7 +28,7 @@ def exact_match(decoder, conversations):
     # Alike lengths together: a batch is padded to its longest prompt.
     order = sorted(range(len(conversations)), key=lambda i: sum(map(len, conversations[i].prompts)))
     answers = [None] * len(conversations)
-    bar = keras.utils.Progbar(len(conversations), unit_name="request")
+    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="request")
     for start in range(0, len(order), BATCH):
         places = order[start : start + BATCH]
         batch = [conversations[i] for i in places]

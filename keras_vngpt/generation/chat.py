@@ -1,5 +1,7 @@
 """A conversation in the terminal."""
 
+import sys
+
 from keras_vngpt.generation.conversation import answer_conversations
 from keras_vngpt.generation.generate import load_text_decoder, resolve_controls
 
@@ -30,6 +32,8 @@ def chat(path: str, memory: bool = False, max_new_tokens: int | None = None, **c
             prompt = input("\n> ").strip()
         except EOFError:
             prompt = ""
+        if not sys.stdin.isatty():
+            print(prompt)  # a transcript shows the questions too
         if not prompt:
             return
         if prompt == "/new" or not memory:

@@ -53,10 +53,9 @@ def fit(config: str | None = None, **settings):
         if stage not in settings.skip and not run.is_done(stage):
             with phase(run, stage):
                 run_stage(stage, run, settings)
-    if "evaluate" not in settings.skip and "finetune" not in settings.skip:
-        if not run.is_done("evaluate"):
-            with phase(run, "evaluate"):
-                run_evaluation(run)
+    if not {"evaluate", "finetune"} & set(settings.skip) and not run.is_done("evaluate"):
+        with phase(run, "evaluate"):
+            run_evaluation(run)
     if "export" not in settings.skip and not run.is_done("export"):
         with phase(run, "export"):
             save_decoder(load_decoder(run.folder), run / "export" / "1", text=settings.export.text)
@@ -99,6 +98,7 @@ def phase(run, name):
     except KeyboardInterrupt:
         if run.exists:
             run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
+            print("The same command goes on from here.")
         raise
     seconds = round(earlier + time.perf_counter() - begin, 2)
     total = sum(v for k, v in run.metrics.items() if k.startswith("seconds.")) + seconds

@@ -47,6 +47,13 @@ def prepare(settings, run, values):
         preprocessor = make_preprocessor(stage, settings, tokenizer)
         for side in ("train", "validation"):
             prepared = prepare_items(sides[side], preprocessor, f"{stage}.data ({side} part)")
+            n_tokens, length = prepared.rows.tokens, prepared.rows.length
+            if stage == "pretrain" and side == "train" and n_tokens < length:
+                raise Faults(
+                    "pretrain.data: the text is shorter than a row: "
+                    f"{n_tokens} tokens, a row has {length}. "
+                    "Give more text, or a smaller pretrain.sequence_length"
+                )
             rows[f"{stage}/{side}"] = prepared.rows
             if side == "train":
                 figures |= _figures(stage, prepared, len(sides[side]))

@@ -58,7 +58,7 @@ class Validation(keras.callbacks.Callback):
         logs["val_loss"] = self.measure()
         logs["bits_per_byte"] = logs["val_loss"] * self.bits_per_nat
         print(
-            f"  validation loss {logs['val_loss']:.4f}, "
+            f"\n  validation loss {logs['val_loss']:.4f}, "
             f"{logs['bits_per_byte']:.4f} bits per byte of scored text"
         )
 

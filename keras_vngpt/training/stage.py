@@ -8,6 +8,7 @@ import keras
 
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import (
     Checkpoint,
     History,
@@ -146,6 +147,7 @@ def train_stage(
                 steps_per_epoch=plan.steps_per_epoch - done,
                 callbacks=callbacks,
                 shuffle=False,
+                verbose=verbosity(),
             )
             step = stop
     except KeyboardInterrupt:
