@@ -16,7 +16,9 @@ PRETRAIN = {
     "tokens": 2_050_000,
     "evaluations": 4,
 }
+TOKENIZER = {"split_digits": False}  # levels and times of day: few numbers, always the same
 FINETUNE = {
+    "dropout": 0.1,
     "epochs": 16,
     "evaluations": 4,
 }
@@ -38,6 +40,7 @@ def main():
     text = {**PRETRAIN, "data": [given.train], "validation_data": [given.dev]}
     requests = {**FINETUNE, "data": [given.requests], "prompts": []}
     common = {"folder": given.folder, "seed": given.seed, "model": {"preset": "tiny"}}
+    common["tokenizer"] = TOKENIZER
     pretrained = {}
     for decoder in ("modern", "classic"):
         pretrained[decoder] = keras_vngpt.fit(

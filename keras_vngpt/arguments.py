@@ -77,7 +77,10 @@ def read_yaml(path):
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise Faults(f"{path}{line}: not valid YAML ({error.problem})") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise Faults(f"{path}{line}: not valid YAML ({problem})") from None
+    except RecursionError:
+        raise Faults(f"{path}: not valid YAML (nested too deeply)") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -155,6 +158,9 @@ def command(function, schema=None, show=None):
     except Faults as fault:
         for line in fault.faults:
             print(line, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # no space, no permission, a name too long
+        print(f"{error.filename or function.__name__}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)

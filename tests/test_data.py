@@ -184,3 +184,26 @@ def test_prose_is_long_and_varied(texts):
     lines = [line for text in texts for line in text.split("\n")]
     assert len(set(lines)) == len(lines)
     assert len({" ".join(line.split()[:3]) for line in lines}) > 0.9 * len(lines)
+
+
+@pytest.mark.parametrize(
+    "content, fault",
+    [
+        ('{"request": "a \\ud83d", "response": "b"}', ":1: request is not valid Unicode"),
+        ('{"request": ' + "1" * 5000 + ', "response": "b"}', ":1: not valid JSON"),
+        ("\u200b\ufeff \n", ": the file is empty"),
+    ],
+)
+def test_what_is_valid_for_json_and_still_no_text(tmp_path, content, fault):
+    path = write(tmp_path / "a.jsonl", content)
+    with pytest.raises(Faults) as caught:
+        read_conversations([path])
+    assert caught.value.faults[0].startswith(path + fault)
+
+
+def test_two_columns_of_one_name_and_capital_endings(tmp_path):
+    path = write(tmp_path / "A.CSV", "request,response\na,b\n")
+    assert len(read_conversations([path])) == 1
+    path = write(tmp_path / "b.csv", "request,response,response\na,b,c\n")
+    with pytest.raises(Faults, match="two columns have one name"):
+        read_conversations([path])

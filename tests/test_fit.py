@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,10 +72,13 @@ def test_the_report_is_one_file_with_its_pictures_inside(run):
 
 def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings = {**SETTINGS, "skip": ["evaluate", "export"]}
+    settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.3, "prompts": []}
+    settings["finetune"] = {**SETTINGS["finetune"], "epochs": 0.3, "prompts": []}
     a, b = (keras_vngpt.fit(folder=str(tmp_path), name=name, **settings) for name in "ab")
-    assert losses(a) == losses(b)
+    assert losses(a) == losses(b) and {row[0] for row in losses(a)} == {"pretrain", "finetune"}
+    settings["skip"] = ["finetune", "export"]
     other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
-    assert losses(other) != losses(a)
+    assert losses(other)[0] != losses(a)[0]
 
 
 LONG = {
@@ -205,6 +209,11 @@ def line_of(*arguments, cwd):
         (["--config", "bad.yaml"], "bad.yaml:2: pretrain.batch: unknown setting"),
         (["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)"),
         (["--skip", "pretrain", "finetune"], "skip: leaves nothing to train"),
+        (["--finetune.epochs", "inf"], "finetune.epochs: must be"),
+        (["--seed", str(2**80)], "seed: must be less than"),
+        (["--name", "a\nb"], "name: must be letters, digits"),
+        (["--config", "list.yaml"], "list.yaml:1: needs settings as name: value"),
+        (["--folder", "bad.txt"], "bad.txt"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line):
@@ -215,6 +224,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line):
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     (tmp_path / "hole.jsonl").write_text(good + '{"request": "a", "response": ""}\n')
     (tmp_path / "short.txt").write_text("Một hai ba.\n\nBốn năm.")
+    (tmp_path / "list.yaml").write_text("- a\n")
     (tmp_path / "bad.yaml").write_text("pretrain:\n  batch: 3\n")
     said = line_of(*arguments, cwd=tmp_path)
     assert said.startswith(line) and "\n" not in said
@@ -245,6 +255,42 @@ def test_a_folder_that_is_not_a_run_is_left_alone(tmp_path):
     ):
         done = verb(name, "runs/default", *rest, cwd=tmp_path)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_restart_throws_nothing_away_before_all_is_well(run, tmp_path):
+    folder = tmp_path / "runs" / "default"
+    shutil.copytree(run, folder)
+    done = verb("fit", "--restart", "--finetune.data", "none.jsonl", cwd=tmp_path)
+    assert done.returncode == 2 and (folder / "finetune" / "model.weights.h5").exists()
+    done = verb("fit", "--restart", "--init", "runs/default", cwd=tmp_path)
+    assert done.returncode == 2 and "would throw away" in done.stderr
+    assert (folder / "finetune" / "model.weights.h5").exists()
+
+
+def test_a_damaged_run_says_so_in_a_line(run, tmp_path):
+    folder = tmp_path / "runs" / "default"
+    shutil.copytree(run, folder)
+    (folder / "finetune" / "model.weights.h5").write_bytes(b"oops")
+    done = verb("generate", folder, "a")
+    assert done.returncode == 2 and "cannot be loaded" in done.stderr
+    (folder / "config.yaml").write_text("a: [")
+    done = verb("fit", cwd=tmp_path)
+    assert done.returncode == 2 and "config.yaml: is damaged" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_separator_of_lines_inside_a_request_is_no_end_of_a_record(tmp_path):
+    data = tmp_path / "a.jsonl"
+    pairs = ({"request": f"số\u2028{i}", "response": f"là\u2028{i}"} for i in range(60))
+    data.write_text("\n".join(json.dumps(p, ensure_ascii=False) for p in pairs), encoding="utf-8")
+    settings = {
+        **SETTINGS,
+        "skip": ["pretrain", "export"],
+        "tokenizer": {},
+        "finetune": {**SETTINGS["finetune"], "data": [str(data)], "epochs": 1},
+    }
+    run = keras_vngpt.fit(folder=str(tmp_path), name="u", **settings)
+    assert run.metrics["finetune.test_requests"] > 0
 
 
 def test_evaluate_measures_both_kinds(run, tmp_path):

@@ -78,7 +78,7 @@ def read_conversations(patterns):
         text = _text(path, faults)
         if not text:
             continue
-        records = _csv_records if path.suffix == ".csv" else _jsonl_records
+        records = _csv_records if path.suffix.lower() == ".csv" else _jsonl_records
         n_before = len(conversations) + len(faults)
         for line, record in records(path, text, faults):
             try:
@@ -127,7 +127,7 @@ def _text(path, faults):
             f"{path}:{line}: invalid UTF-8 (byte 0x{data[error.start]:02x}). Save the file as UTF-8"
         )
         return None
-    if not text.strip():
+    if not any(character.isprintable() and character != " " for character in text):
         faults.append(f"{path}: the file is empty")
         return None
     return text
@@ -141,8 +141,8 @@ def _jsonl_records(path, text, faults):
             yield line, json.loads(content)
         except json.JSONDecodeError as error:
             faults.append(f"{path}:{line}: not valid JSON ({error.msg}, column {error.colno})")
-        except RecursionError:
-            faults.append(f"{path}:{line}: not valid JSON (nested too deeply)")
+        except (ValueError, RecursionError) as error:  # a number too long, nested too deeply
+            faults.append(f"{path}:{line}: not valid JSON ({error})")
 
 
 def _csv_records(path, text, faults):
@@ -152,6 +152,9 @@ def _csv_records(path, text, faults):
         expected = " or ".join(f'"{a}" and "{b}"' for a, b in COLUMN_NAMES)
         hint = ". Separate the columns by commas" if any(";" in name for name in names) else ""
         faults.append(f"{path}:1: missing column: needs {expected}, has {', '.join(names)}{hint}")
+        return
+    if len(set(names)) < len(names):
+        faults.append(f"{path}:1: two columns have one name: {', '.join(names)}")
         return
     reader.fieldnames = names
     line = reader.line_num + 1
@@ -211,6 +214,8 @@ def _filled(value, name):
         raise ValueError(f"{name} must be text, is {json.dumps(value, default=str)[:40]}")
     if not value.strip():
         raise ValueError(f"empty {name}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
     return value.strip()
 
 

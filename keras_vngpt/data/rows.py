@@ -1,11 +1,11 @@
 """Fixed-length rows of packed triples, on disk as memory-mapped arrays."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from keras_vngpt.whole import whole
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,11 @@ class Rows:
         return int(np.sum(self.segment_ids > 0))
 
     def save(self, folder):
-        """Write the arrays beside `folder`, then rename, so that it is whole or not there."""
-        folder = Path(folder)
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, array in vars(self).items():
-            np.save(partial / f"{name}.npy", array)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rename(partial, folder)
+        """Write the arrays into `folder`, all or none."""
+        with whole(folder) as partial:
+            partial.mkdir()
+            for name, array in vars(self).items():
+                np.save(partial / f"{name}.npy", array)
 
     @classmethod
     def load(cls, folder):

@@ -7,7 +7,8 @@ from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.faults import Faults
-from keras_vngpt.generation.loading import find_preset, load_decoder
+from keras_vngpt.generation.generate import load_text_decoder
+from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
 from keras_vngpt.models.likelihood import NegativeLogLikelihood
 
@@ -37,7 +38,7 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
     if not data and not text:
         raise Faults("evaluate: needs --data, requests with responses, or --text, plain text")
     preset = find_preset(path)
-    decoder = load_decoder(path)
+    decoder = load_text_decoder(path)
     if text and preset is None:
         raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
     figures = {}

@@ -3,7 +3,7 @@
 import sys
 
 from keras_vngpt.generation.conversation import answer_conversations
-from keras_vngpt.generation.generate import load_text_decoder, resolve_controls
+from keras_vngpt.generation.generate import check_texts, load_text_decoder, resolve_controls
 
 HELP = "An empty line or Ctrl-D ends the chat, /new begins a new conversation."
 
@@ -40,6 +40,7 @@ def chat(path: str, memory: bool = False, max_new_tokens: int | None = None, **c
             prompts, responses = [], []
         if prompt == "/new":
             continue
+        check_texts([prompt])
         prompts.append(prompt)
         turns = [(prompts, responses)]
         (answer,) = answer_conversations(decoder, turns, max_new_tokens, **controls)

@@ -34,15 +34,24 @@ def generate(path: str, prompts: list[str], max_new_tokens: int | None = None, *
     controls = resolve_controls(max_new_tokens, controls)
     decoder = load_text_decoder(path)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    check_texts(prompts)
     answers = decoder.generate(tf.constant(prompts, tf.string), max_new_tokens, **controls)
     return [answer.decode(errors="replace") for answer in answers.numpy()]
 
 
 def resolve_controls(max_new_tokens, controls):
     """The controls, complete and checked."""
-    if max_new_tokens is not None and max_new_tokens < 1:
-        raise Faults(f"max_new_tokens: must be 1 or more. Received: {max_new_tokens}")
+    if max_new_tokens is not None and not 0 < max_new_tokens < 2**31:
+        raise Faults(f"max_new_tokens: must be 1 or more, in 32 bits. Received: {max_new_tokens}")
     return resolve(Controls, ("", controls))
+
+
+def check_texts(texts):
+    """Texts that are no Unicode, as a terminal hands on bytes that are no UTF-8, are `Faults`."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise Faults("prompts: not valid UTF-8") from None
 
 
 def load_text_decoder(path):

@@ -29,7 +29,10 @@ def load_decoder(path):
     if (path / "saved_model.pb").is_file():
         return ExportedDecoder(path)
     if preset := find_preset(path):
-        model = VnGPTCausalLM.from_preset(str(preset))
+        try:
+            model = VnGPTCausalLM.from_preset(str(preset))
+        except Exception as error:  # whatever a damaged file raises
+            raise Faults(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
         return Decoder(model, instruct=preset.name != "pretrain")
     if (path / "config.yaml").is_file():
         raise Faults(

@@ -1,20 +1,17 @@
 """A decoder as a SavedModel, and a SavedModel as a decoder again."""
 
-import os
-import shutil
-from pathlib import Path
-
 import tensorflow as tf
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.controls import NAMES, SPECS, as_tensors
 from keras_vngpt.generation.decoder import IDS, NEW_TOKENS, TEXTS
+from keras_vngpt.whole import whole
 
 
 def save_decoder(decoder, path, text=True):
     """Write a SavedModel that generates where only TensorFlow is installed.
 
-    It is written beside `path` and renamed.
+    It is whole or not there.
 
     Args:
         decoder: a `Decoder`.
@@ -77,12 +74,8 @@ def save_decoder(decoder, path, text=True):
             [IDS],
             "token_ids",
         )
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tf.saved_model.save(exported, str(partial), signatures=signatures)
-    shutil.rmtree(path, ignore_errors=True)
-    os.rename(partial, path)
+    with whole(path) as partial:
+        tf.saved_model.save(exported, str(partial), signatures=signatures)
 
 
 class ExportedDecoder:
@@ -101,7 +94,10 @@ class ExportedDecoder:
     def __init__(self, path):
         import tensorflow_text  # noqa: F401  registers the operations that the model uses
 
-        loaded = tf.saved_model.load(str(path))
+        try:
+            loaded = tf.saved_model.load(str(path))
+        except Exception as error:  # whatever a damaged file raises
+            raise Faults(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
         self._signatures = loaded.signatures
         self._loaded = loaded  # keeps the variables alive
         if "generate_ids" not in self._signatures:

@@ -51,11 +51,12 @@ def fit(config: str | None = None, **settings):
     run = open_run(settings, values)
     for stage in ("pretrain", "finetune"):
         if stage not in settings.skip and not run.is_done(stage):
-            with phase(run, stage):
-                run_stage(stage, run, settings)
+            with phase(run, stage) as figures:
+                figures |= run_stage(stage, run, settings)
+            shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
     if not {"evaluate", "finetune"} & set(settings.skip) and not run.is_done("evaluate"):
-        with phase(run, "evaluate"):
-            run_evaluation(run)
+        with phase(run, "evaluate") as figures:
+            figures |= run_evaluation(run)
     if "export" not in settings.skip and not run.is_done("export"):
         with phase(run, "export"):
             save_decoder(load_decoder(run.folder), run / "export" / "1", text=settings.export.text)
@@ -68,9 +69,10 @@ def open_run(settings, values):
     """The run folder of these settings: a new one, prepared, or the one that was interrupted."""
     run = Run(f"{settings.folder}/{settings.name}")
     values = {name: value for name, value in values.items() if name != "restart"}
-    if settings.restart:
-        shutil.rmtree(run, ignore_errors=True)
-    if run.exists:
+    is_empty = run.folder.is_dir() and not any(run.folder.iterdir())
+    if run.folder.exists() and not run.exists and not is_empty:
+        raise Faults(f"{run.folder}: exists and is not a run folder. Take another --name")
+    if run.exists and not settings.restart:
         if changed := differences(run.settings, values):
             raise Faults(
                 [
@@ -80,45 +82,41 @@ def open_run(settings, values):
                 ]
             )
         print(f"{run.folder}: going on with this run")
-    elif run.folder.exists() and any(run.folder.iterdir()):
-        raise Faults(f"{run.folder}: exists and is not a run folder. Take another --name")
-    else:
-        with phase(run, "tokenizer"):
-            prepare(settings, run, values)
+        return run
+    begin = time.perf_counter()
+    prepare(settings, run, values)
+    run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
     return run
 
 
 @contextmanager
 def phase(run, name):
-    """Notes in the metrics how long a phase took, which also marks it as done."""
+    """Gives a dictionary for the figures of a phase; notes them, and its time, when it is done."""
     earlier = run.metrics.get(f"interrupted.{name}", 0.0)
     begin = time.perf_counter()
+    figures = {}
     try:
-        yield
+        yield figures
     except KeyboardInterrupt:
-        if run.exists:
-            run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
-            print("The same command goes on from here.")
+        run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
+        print("The same command goes on from here (without --restart, if that was given).")
         raise
-    seconds = round(earlier + time.perf_counter() - begin, 2)
-    total = sum(v for k, v in run.metrics.items() if k.startswith("seconds.")) + seconds
-    run.record(**{f"seconds.{name}": seconds, "seconds": round(total, 2)})
+    figures[f"seconds.{name}"] = round(earlier + time.perf_counter() - begin, 2)
+    run.record(**figures)
 
 
 def run_evaluation(run):
     """Answer the requests that training never saw."""
     test = as_conversations(read_jsonl(run / "work" / "test.jsonl"))
     if not test:
-        return
+        return {}
     print(f"\nevaluate: {len(test):,} requests that training never saw")
     answers = exact_match(load_decoder(run.folder), test)
     write_jsonl(run / "answers.jsonl", answers)
-    run.record(
-        **{
-            "finetune.exact_match": float(np.mean([a["correct"] for a in answers])),
-            "finetune.test_requests": len(answers),
-        }
-    )
+    return {
+        "finetune.exact_match": float(np.mean([a["correct"] for a in answers])),
+        "finetune.test_requests": len(answers),
+    }
 
 
 def show_results(run, settings):

@@ -1,8 +1,7 @@
 """From the user's files to a run folder that is ready to train: all or nothing."""
 
 import json
-import os
-import shutil
+import re
 
 import yaml
 
@@ -13,9 +12,10 @@ from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.data.splits import split_by_hash
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
-from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_whole
+from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
+from keras_vngpt.whole import whole
 
 N_PROMPTS = 3
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
@@ -24,7 +24,7 @@ FEW_DOCUMENTS = 20  # fewer cannot be split by document
 def prepare(settings, run, values):
     """Read, split, tokenise and pack all data into a new run folder.
 
-    Nothing is there until everything is: the folder is written beside and renamed.
+    Nothing is there until everything is.
 
     Args:
         settings: `FitSettings`.
@@ -35,8 +35,6 @@ def prepare(settings, run, values):
         Faults: everything that is wrong with the data.
     """
     documents, conversations = read(settings)
-    partial = Run(run.folder.with_name(run.folder.name + ".partial"))
-    shutil.rmtree(partial, ignore_errors=True)
     tokenizer = make_tokenizer(settings, documents, conversations)
     figures = {"vocabulary_size": tokenizer.vocabulary_size()}
     rows = {}
@@ -60,22 +58,17 @@ def prepare(settings, run, values):
             else:
                 figures[f"{stage}.validation_rows"] = len(prepared.rows)
                 figures[f"{stage}.bits_per_nat"] = prepared.bits_per_nat
-    try:
-        partial.folder.mkdir(parents=True)
+    prompts = pick_prompts(settings, documents, conversations)
+    with whole(run.folder) as folder:
+        partial = Run(folder)
         for name, stage_rows in rows.items():
             stage_rows.save(partial / "work" / name)
-        if conversations:
-            write_jsonl(partial / "work" / "test.jsonl", as_records(conversations["test"]))
+        write_jsonl(partial / "work" / "test.jsonl", as_records(conversations.get("test", [])))
+        write_text(partial / "work" / "prompts.json", json.dumps(prompts, ensure_ascii=False))
         tokenizer.save_to_preset(str(partial / "tokenizer"))
-        (partial / "config.yaml").write_text(
-            yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8"
-        )
-        prompts = pick_prompts(settings, documents, conversations)
-        write_whole(partial / "work" / "prompts.json", json.dumps(prompts, ensure_ascii=False))
+        text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+        write_text(partial / "config.yaml", text)
         partial.record(**figures)
-        os.rename(partial, run)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read(settings):
@@ -101,15 +94,17 @@ def read(settings):
         if given:
             return items, attempt(reader, given, name)
         rest, part = split_by_hash(items, share, key, salt=name)
-        if share and items and not part:  # too few for the hash to find one
-            rest, part = items[:-1], items[-1:]
+        if share and not (rest and part):  # too few for the hash to part them
+            rest, part = (items[:-1], items[-1:]) if len(items) > 1 else (items, [])
         return rest, part
 
     if "pretrain" not in settings.skip:
         stage = settings.pretrain
         items = attempt(read_documents, stage.data, "pretrain.data")
-        if 0 < len(items) < FEW_DOCUMENTS:
-            items = [line for text in items for line in text.split("\n") if line.strip()]
+        for boundary in ("\n", r"(?<=[.!?…])\s+"):
+            if len(items) < FEW_DOCUMENTS:
+                parts = (part for text in items for part in re.split(boundary, text))
+                items = [part for part in parts if part.strip()]
         train, validation = split(
             items, stage.validation_data, stage.validation_share, read_documents, "validation", str
         )

@@ -6,12 +6,12 @@ from rich.text import Text
 
 from keras_vngpt.data.examples import prepare_items
 from keras_vngpt.runs.prepare import make_preprocessor, make_tokenizer, read
-from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.runs.settings import Size, resolve_settings
 
 ENOUGH_ITEMS = 200  # documents or conversations, from which the rows shown are packed
 
 
-def preview(config: str | None = None, rows: int = 1, positions: int = 48, **settings):
+def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **settings):
     """Show rows of both stages as the model will see them, before any training.
 
     It reads the data and trains a tokenizer just as `fit` would, and takes the same settings. Green

@@ -1,13 +1,13 @@
 """A run folder: where everything of a run stands."""
 
 import json
-import os
 from pathlib import Path
 
 import yaml
 
 from keras_vngpt.data.readers import Conversation
 from keras_vngpt.faults import Faults
+from keras_vngpt.whole import whole
 
 
 class Run:
@@ -55,39 +55,49 @@ class Run:
     @property
     def settings(self):
         """The settings that it was made with, a nested dictionary."""
-        return yaml.safe_load((self / "config.yaml").read_text(encoding="utf-8"))
+        return self._read("config.yaml", yaml.safe_load)
 
     @property
     def metrics(self):
         """The figures so far: a dictionary with dotted names."""
-        path = self / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return self._read("metrics.json", json.loads) if (self / "metrics.json").exists() else {}
+
+    def _read(self, name, parse):
+        try:
+            values = parse((self / name).read_text(encoding="utf-8"))
+        except (ValueError, yaml.YAMLError):
+            values = None
+        if not isinstance(values, dict):
+            raise Faults(f"{self / name}: is damaged. --restart makes the run anew")
+        return values
 
     def record(self, **figures):
-        """Add figures to `metrics.json`; two underscores in a name stand for its dot."""
-        metrics = self.metrics | {k.replace("__", "."): v for k, v in figures.items()}
-        write_whole(self / "metrics.json", json.dumps(metrics, indent=2))
+        """Add figures to `metrics.json`, and the sums over stages and phases."""
+        metrics = self.metrics | figures
+        metrics["tokens"] = sum(v for k, v in metrics.items() if k.endswith(".tokens"))
+        seconds = sum(v for k, v in metrics.items() if k.startswith("seconds."))
+        metrics["seconds"] = round(seconds, 2)
+        write_text(self / "metrics.json", json.dumps(metrics, indent=2))
 
     def is_done(self, phase):
         """Whether a phase has ended."""
         return f"seconds.{phase}" in self.metrics
 
 
-def write_whole(path, text):
-    """Write a file beside `path`, then rename it."""
-    partial = path.with_name("partial-" + path.name)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def write_text(path, text):
+    """A text file, whole or not there."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_jsonl(path, records):
     """One JSON object a line."""
-    write_whole(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+    write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
 
 
 def read_jsonl(path):
     """What `write_jsonl` wrote."""
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
 
 
 def as_records(conversations):

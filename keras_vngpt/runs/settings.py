@@ -1,7 +1,9 @@
 """Every setting of a run, with its default and a sentence about it; how they are put together."""
 
 import dataclasses
+import re
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,22 +15,24 @@ from keras_vngpt.runs.run import Run
 
 OF_ONE_RUN = ("name", "folder", "init", "skip", "restart")  # what another run does not inherit
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Size = Annotated[int, Field(ge=1, le=2**16)]
+Length = Annotated[int, Field(ge=8, le=2**16)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 @settings
 class TokenizerSettings:
-    vocabulary_size: Annotated[int, Field(ge=300)] | None = None
+    vocabulary_size: Annotated[int, Field(ge=300, le=2**20)] | None = None
     """tokens; by default the model preset's, or fewer where the text supports fewer"""
     kind: Literal["bpe", "unigram"] = "bpe"
     """the SentencePiece algorithm"""
     tone_placement: Literal["auto", "old", "new"] = "auto"
     """of generated text: "hòa" (old), "hoà" (new), or what the training text mostly uses"""
-    split_digits: bool = False
-    """a token for each digit: any number can be copied, but it takes more data to learn"""
+    split_digits: bool = True
+    """a token for each digit; false where the numbers are few and always the same"""
 
 
 @settings
@@ -37,13 +41,13 @@ class ModelSettings:
     """size: about 1, 4, 15 or 124 million parameters"""
     decoder: Literal["modern", "classic"] = "modern"
     """decoder layer: RMSNorm, RoPE, SwiGLU (modern) or GPT-2's (classic)"""
-    num_layers: Count | None = None
+    num_layers: Size | None = None
     """instead of the preset's"""
-    num_heads: Count | None = None
+    num_heads: Size | None = None
     """instead of the preset's"""
-    hidden_dim: Count | None = None
+    hidden_dim: Size | None = None
     """instead of the preset's"""
-    intermediate_dim: Count | None = None
+    intermediate_dim: Size | None = None
     """instead of the preset's"""
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"] = "float32"
     """precision; mixed_bfloat16 suits recent GPUs, mixed_float16 a T4"""
@@ -51,15 +55,15 @@ class ModelSettings:
 
 @settings
 class StageSettings:
-    sequence_length: Annotated[int, Field(ge=8)] = 128
+    sequence_length: Length = 128
     """positions in a row"""
-    batch_size: Count = 16
+    batch_size: Size = 16
     """rows in a step"""
     epochs: Positive = 1
     """passes over the rows; a part of a pass is fine"""
     tokens: Count | None = None
     """stop after this many tokens instead of after `epochs`"""
-    evaluations: Count = 5
+    evaluations: Size = 5
     """times to validate, answer the sample prompts and save; an epoch of the progress bar"""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon takes the hidden matrices, with AdamW for the rest; adamw takes all"""
@@ -107,8 +111,6 @@ class FinetuneSettings(StageSettings):
     """share of the requests for the final figures, picked by their hash"""
     epochs: Positive = 14
     """passes over the rows; a part of a pass is fine"""
-    dropout: Share = 0.1
-    """share of the activations dropped in training"""
     patience: Annotated[int, Field(ge=0)] = 3
     """stop after this many evaluations without a better validation loss; 0 never stops"""
     eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -135,7 +137,7 @@ class FitSettings:
     """phases to leave out"""
     restart: bool = False
     """throw away what an earlier run of this name left, instead of going on from it"""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """of initial weights, order and dropout"""
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -172,8 +174,14 @@ def resolve_settings(config, given):
         )
     if {"pretrain", "finetune"} <= set(settings.skip):
         faults.append("skip: leaves nothing to train; skip pretrain or finetune, not both")
-    if "/" in settings.name or settings.name in ("", ".", ".."):
-        faults.append(f"name: must be the name of a folder. Received: {settings.name!r}")
+    if not re.fullmatch(r"\w[\w .-]{0,99}", settings.name):
+        faults.append(
+            "name: must be letters, digits, spaces and . _ - , at most 100 of them. "
+            f"Received: {settings.name!r}"
+        )
+    run = Path(settings.folder, settings.name)
+    if settings.init and settings.restart and Path(settings.init).resolve() == run.resolve():
+        faults.append("init: is the run that --restart would throw away. Take another --name")
     if faults:
         raise Faults(faults)
     return settings, dataclasses.asdict(settings)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import time
 
 import keras
@@ -18,12 +17,13 @@ from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.stage import Plan, train_stage
+from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
 
 
 def run_stage(stage, run, settings):
-    """Train one stage and leave its model in the run folder as a KerasHub preset."""
+    """Train one stage, leave its model in the run folder as a KerasHub preset, return figures."""
     # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
     random.seed(f"{settings.seed} {stage}")
     stage_settings = getattr(settings, stage)
@@ -53,17 +53,16 @@ def run_stage(stage, run, settings):
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
     )
-    save_preset(model, run / stage)
+    with whole(run / stage) as preset:
+        model.save_to_preset(str(preset))
     figures |= {
         "batch_size": plan.batch_size,
         "epochs": figures["steps"] * plan.batch_size / len(rows),
     }
-    run.record(
-        parameters=model.count_params(),
-        tokens=run.metrics.get("tokens", 0) + figures["tokens"],
+    return {
+        "parameters": model.count_params(),
         **{f"{stage}.{name}": value for name, value in figures.items()},
-    )
-    shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
+    }
 
 
 def make_model(stage, run, settings):
@@ -133,15 +132,6 @@ def matrix_rate():
     for _ in range(5):
         keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
     return 5 * 2 * 1024**3 / (time.perf_counter() - begin)
-
-
-def save_preset(model, folder):
-    """A KerasHub preset, written beside and renamed."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_to_preset(str(partial))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
 
 
 def clock(seconds):

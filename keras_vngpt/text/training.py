@@ -66,7 +66,7 @@ def train_tokenizer(
     vocabulary_size,
     kind="bpe",
     tone_placement="auto",
-    split_digits=False,
+    split_digits=True,
     shrink=True,
     max_bytes=16_000_000,
     announce=print,
@@ -78,8 +78,8 @@ def train_tokenizer(
         vocabulary_size: number of tokens wanted, control symbols and 256 bytes included.
         kind: "bpe" or "unigram".
         tone_placement: "old", "new", or "auto" for the one that `texts` mostly uses.
-        split_digits: a token for each digit: any number can be copied, but a model needs more
-            data to learn it.
+        split_digits: a token for each digit, so that a number never seen can be understood;
+            `False` where the numbers are few and always the same.
         shrink: take a smaller vocabulary, with a message, where the text does not support
             `vocabulary_size`; `False` makes it a fault.
         max_bytes: train on at most this many bytes, spread evenly over `texts`.

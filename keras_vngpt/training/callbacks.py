@@ -2,17 +2,18 @@
 
 import csv
 import json
-import os
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_vngpt.whole import whole
+
 WIDTH = 160  # characters of a sample on the screen
 HISTORY_FIELDS = (
     "stage step tokens loss validation_loss bits_per_byte learning_rate tokens_per_second seconds"
-)
+).split()
 
 
 class Throughput(keras.callbacks.Callback):
@@ -78,19 +79,16 @@ class SampleAnswers(keras.callbacks.Callback):
         self.answer, self.prompts, self.path, self.stage = answer, prompts, Path(path), stage
 
     def on_train_begin(self, logs=None):
-        if self.path.exists():
-            step = int(self.model.optimizer.iterations)
-            records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
-            kept = [r for r in records if not _is_later((r["stage"], r["step"]), self.stage, step)]
-            lines = (json.dumps(r, ensure_ascii=False) + "\n" for r in kept)
-            _write_whole(self.path, "".join(lines).encode())
+        step = int(self.model.optimizer.iterations)
+        _keep(self.path, lambda line: _is_done(json.loads(line), self.stage, step))
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.prompts:
             return
         step = int(self.model.optimizer.iterations)
+        answers = self.answer(self.prompts)
         with open(self.path, "a", encoding="utf-8") as file:
-            for prompt, text in zip(self.prompts, self.answer(self.prompts), strict=True):
+            for prompt, text in zip(self.prompts, answers, strict=True):
                 line = f"{prompt} → {text}".replace("\n", "⏎")
                 print(f"  {line if len(line) <= WIDTH else line[:WIDTH] + '…'}")
                 record = {"stage": self.stage, "step": step, "prompt": prompt, "text": text}
@@ -114,12 +112,14 @@ class History(keras.callbacks.Callback):
         self._begin = time.perf_counter()
 
     def on_train_begin(self, logs=None):
-        if self.path.exists():
-            with self.path.open(encoding="utf-8", newline="") as file:
-                header, *lines = file.read().splitlines()
-            step = int(self.model.optimizer.iterations)
-            lines = [line for line in lines if not _is_later(line.split(","), self.stage, step)]
-            _write_whole(self.path, "\n".join([header, *lines, ""]).encode())
+        step = int(self.model.optimizer.iterations)
+        header = ",".join(HISTORY_FIELDS)
+
+        def is_done(line):
+            row = dict(zip(HISTORY_FIELDS, line.split(","), strict=True))
+            return line == header or _is_done(row, self.stage, step)
+
+        _keep(self.path, is_done)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps = self._mark = 0
@@ -150,9 +150,9 @@ class History(keras.callbacks.Callback):
             "seconds": round(time.perf_counter() - self._begin, 2),
             **figures,
         }
-        is_new = not self.path.exists()
+        is_new = not self.path.exists() or not self.path.stat().st_size
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY_FIELDS.split(), restval="")
+            writer = csv.DictWriter(file, HISTORY_FIELDS, restval="", lineterminator="\n")
             if is_new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
@@ -188,12 +188,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, model):
         """Load the last saved state into a compiled model; returns its step, 0 without one."""
-        if not (self.folder / "state.json").exists():
+        try:
+            state = json.loads((self.folder / "state.json").read_text())
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(self.folder / f"step-{state['step']}.weights.h5")
+        except FileNotFoundError:
             return 0
-        self.state = json.loads((self.folder / "state.json").read_text())
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self.folder / f"step-{self.state['step']}.weights.h5")
-        return self.state["step"]
+        self.state = state
+        return state["step"]
 
     def restore_best(self, model):
         """Give the model the weights with the best validation loss."""
@@ -203,12 +205,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def save(self):
         """Write the state as it is now."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.state["step"] = int(self.model.optimizer.iterations)
         name = f"step-{self.state['step']}.weights.h5"
-        self.model.save_weights(self.folder / f"partial-{name}")
-        os.replace(self.folder / f"partial-{name}", self.folder / name)
-        _write_whole(self.folder / "state.json", json.dumps(self.state).encode())
+        with whole(self.folder / name) as partial:
+            self.model.save_weights(partial)
+        with whole(self.folder / "state.json") as partial:
+            partial.write_text(json.dumps(self.state))
         for old in self.folder.glob("*.weights.h5"):
             if old.name != name:
                 old.unlink()
@@ -223,11 +225,10 @@ class Checkpoint(keras.callbacks.Callback):
         state["validated_step"] = step
         if state["best_loss"] is None or loss < state["best_loss"]:
             state |= {"best_loss": loss, "best_step": step, "waited": 0}
-            self.folder.mkdir(parents=True, exist_ok=True)
             # In float32: NumPy's files do not know bfloat16.
             weights = (np.asarray(w, "float32") for w in model.get_weights())
-            np.savez(self.folder / "partial-best.npz", *weights)
-            os.replace(self.folder / "partial-best.npz", self.folder / "best.npz")
+            with whole(self.folder / "best.npz") as partial:
+                np.savez(partial, *weights)
         else:
             state["waited"] += 1
             if self.patience and state["waited"] >= self.patience:
@@ -235,12 +236,21 @@ class Checkpoint(keras.callbacks.Callback):
                 model.stop_training = state["stopped"] = True
 
 
-def _is_later(record, stage, step):
-    """Whether a record, `(stage, step, ...)`, is of a part that a killed run has to do again."""
-    return record[0] == stage and int(record[1]) > step
+def _is_done(record, stage, step):
+    """Whether a record stays when training goes on from a step of a stage."""
+    return record["stage"] != stage or int(record["step"]) <= step
 
 
-def _write_whole(path, data):
-    partial = path.with_name("partial-" + path.name)
-    partial.write_bytes(data)
-    os.replace(partial, path)
+def _keep(path, is_kept):
+    """Leave only the lines of a file that are to be kept; a line that was cut short is not."""
+
+    def is_good(line):
+        try:
+            return is_kept(line)
+        except (ValueError, KeyError):
+            return False
+
+    if path.exists():
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if is_good(line)]
+        with whole(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

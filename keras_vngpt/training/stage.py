@@ -48,8 +48,12 @@ class Plan:
             steps = math.ceil(settings.tokens / (positions * rows.fill))
         else:
             steps = math.ceil(settings.epochs * len(rows) / batch_size)
-        epochs = min(settings.evaluations, steps)
-        per_epoch = round(steps / epochs)
+        # As many evaluations as asked, or up to half of them fewer, where that fits better.
+        most = min(settings.evaluations, steps)
+        epochs = min(
+            range(most, most // 2, -1), key=lambda n: abs(max(1, round(steps / n)) * n - steps)
+        )
+        per_epoch = max(1, round(steps / epochs))
         return cls(len(rows), rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch)
 
     @property
