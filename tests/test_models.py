@@ -11,7 +11,9 @@ from conftest import make_model
 
 import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
+from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.validation import WholeResponses
 
 
 def logits(model, ids, segments=None):
@@ -108,3 +110,20 @@ def test_wrong_values_say_what_was_received():
         VnGPTBackbone(**PRESETS["nano"], decoder="new")
     with pytest.raises(ValueError, match="Received: hidden_dim=9"):
         TransformerDecoder(num_heads=2, intermediate_dim=4).build((None, None, 9))
+
+
+def test_whole_responses_are_the_exact_match_of_greedy_decoding(preprocessor):
+    model = make_model("modern", preprocessor)
+    decoder = Decoder(model)
+    prompts = ["Bật đèn", "Tắt quạt đi", "Kéo rèm lên"]
+    ids = decoder.generate_ids(decoder.tokenize(prompts), 6).numpy()
+    rows = np.zeros((3, 32), int)
+    target, weight = np.zeros((3, 32), int), np.zeros((3, 32), "float32")
+    for i, prompt in enumerate(decoder.tokenize(prompts).numpy()):
+        n = int((prompt > 0).sum())
+        rows[i, : n + 5] = [*prompt[:n], *ids[i, :5]]
+        target[i, n - 1 : n + 5], weight[i, n - 1 : n + 5] = ids[i], 1
+    batch = ({"token_ids": rows, "padding_mask": (rows > 0).astype(int)}, target, weight)
+    assert WholeResponses(model)([batch]) == 1.0
+    target[1, int((rows[1] > 0).sum()) - 1] += 1  # one wrong token, one wrong response
+    assert WholeResponses(model)([batch]) == pytest.approx(2 / 3)

@@ -109,10 +109,10 @@ class FinetuneSettings(StageSettings):
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
     test_share: Share = 0.1
     """share of the requests for the final figures, picked by their hash"""
-    epochs: Positive = 14
+    epochs: Positive = 20
     """passes over the rows; a part of a pass is fine"""
     patience: Annotated[int, Field(ge=0)] = 3
-    """stop after this many evaluations without a better validation loss; 0 never stops"""
+    """stop after this many evaluations that are no better; 0 never stops"""
     eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     """weight of the end-of-answer token in the loss"""
     prompts: list[str] | None = None

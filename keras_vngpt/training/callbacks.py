@@ -47,7 +47,8 @@ class Validation(keras.callbacks.Callback):
     """Adds the exact validation loss to the figures of an epoch.
 
     Args:
-        measure: function without arguments to nats per scored token.
+        measure: function without arguments to nats per scored token and the share of responses
+            that are right as a whole.
         bits_per_nat: float, from that to bits per byte of the scored text.
     """
 
@@ -56,12 +57,13 @@ class Validation(keras.callbacks.Callback):
         self.measure, self.bits_per_nat = measure, bits_per_nat
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_loss"] = self.measure()
+        logs["val_loss"], right = self.measure()
         logs["bits_per_byte"] = logs["val_loss"] * self.bits_per_nat
-        print(
-            f"\n  validation loss {logs['val_loss']:.4f}, "
-            f"{logs['bits_per_byte']:.4f} bits per byte of scored text"
-        )
+        said = f"{logs['bits_per_byte']:.4f} bits per byte of scored text"
+        if right:
+            logs["val_right"] = right
+            said += f", {right:.2%} of the responses right"
+        print(f"\n  validation loss {logs['val_loss']:.4f}, {said}")
 
 
 class SampleAnswers(keras.callbacks.Callback):
@@ -166,7 +168,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: str or Path.
-        patience: int, epochs without a better validation loss before training stops; 0 never.
+        patience: int, epochs that are no better before training stops; 0 never.
 
     Example:
         >>> checkpoint = Checkpoint("runs/default/pretrain/checkpoint")
@@ -181,6 +183,7 @@ class Checkpoint(keras.callbacks.Callback):
             "step": 0,
             "validated_step": 0,
             "best_loss": None,
+            "best_right": 0.0,
             "best_step": 0,
             "waited": 0,
             "stopped": False,
@@ -216,15 +219,20 @@ class Checkpoint(keras.callbacks.Callback):
                 old.unlink()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.validated(self.model, logs["val_loss"])
+        self.validated(self.model, logs["val_loss"], logs.get("val_right", 0.0))
         self.save()
 
-    def validated(self, model, loss):
-        """Note a validation loss of the weights as they are; keep them if it is the best."""
+    def validated(self, model, loss, right):
+        """Note how good the weights are; keep them if they are the best.
+
+        The best have the most responses right, and among equals the lowest loss: late in
+        fine-tuning the loss rises by a few confident mistakes while ever more answers are right.
+        """
         state, step = self.state, int(model.optimizer.iterations)
         state["validated_step"] = step
-        if state["best_loss"] is None or loss < state["best_loss"]:
-            state |= {"best_loss": loss, "best_step": step, "waited": 0}
+        best = (-state["best_right"], state["best_loss"])
+        if state["best_loss"] is None or (-right, loss) < best:
+            state |= {"best_loss": loss, "best_right": right, "best_step": step, "waited": 0}
             # In float32: NumPy's files do not know bfloat16.
             weights = (np.asarray(w, "float32") for w in model.get_weights())
             with whole(self.folder / "best.npz") as partial:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
-from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.models.validation import NegativeLogLikelihood, WholeResponses
 from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import (
     Checkpoint,
@@ -100,7 +100,8 @@ def train_stage(
         tensorboard: folder of the TensorBoard logs.
 
     Returns:
-        A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`.
+        A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`, and
+        `validation_right`, the share of whole responses that are right.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, once the state is saved.
@@ -123,11 +124,17 @@ def train_stage(
     step = checkpoint.restore(model)
     if step:
         print(f"  going on from step {step:,} of {plan.steps:,}")
-    measure = NegativeLogLikelihood(model)
     batches = evaluation_batches(validation_rows, plan.batch_size)
+    likelihood, whole_responses = NegativeLogLikelihood(model), WholeResponses(model)
+
+    def measure():
+        """Loss, and the share of whole responses that are right: of texts, none ever is."""
+        right = whole_responses(batches) if stage == "finetune" else 0.0
+        return likelihood(batches), right
+
     callbacks = [
         Throughput(plan.tokens_per_step),
-        Validation(lambda: measure(batches), bits_per_nat),
+        Validation(measure, bits_per_nat),
         History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100)),
         checkpoint,
         SampleAnswers(answer, prompts, samples, stage),
@@ -135,7 +142,7 @@ def train_stage(
     ]
     is_boundary = step and step % plan.steps_per_epoch == 0
     if is_boundary and checkpoint.state["validated_step"] < step:  # interrupted in between
-        checkpoint.validated(model, measure(batches))
+        checkpoint.validated(model, *measure())
     epochs = plan.steps // plan.steps_per_epoch
     preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
     try:
@@ -167,6 +174,7 @@ def train_stage(
         "tokens": round(best["step"] * plan.tokens_per_step),
         "best_step": best["best_step"],
         "validation_loss": best["best_loss"],
+        "validation_right": best["best_right"],
         "bits_per_byte": best["best_loss"] * bits_per_nat,
     }
 
