@@ -13,7 +13,7 @@ import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.models.backbone import PRESETS
-from keras_vngpt.models.validation import WholeResponses
+from keras_vngpt.training.whole_responses import WholeResponses
 
 
 def logits(model, ids, segments=None):

@@ -10,7 +10,7 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.generation.generate import load_text_decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.models.validation import NegativeLogLikelihood
+from keras_vngpt.models.likelihood import NegativeLogLikelihood
 
 BATCH = 32
 

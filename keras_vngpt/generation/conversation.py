@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-END = 4  # [EOS]
+from keras_vngpt.text.tokenizer import CONTROL_SYMBOLS, EOS
+
+END = CONTROL_SYMBOLS.index(EOS)
 
 
 def conversation_ids(decoder, prompts, responses):

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
-from keras_vngpt.models.validation import NegativeLogLikelihood, WholeResponses
+from keras_vngpt.models.likelihood import NegativeLogLikelihood
 from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import (
     Checkpoint,
@@ -17,6 +17,7 @@ from keras_vngpt.training.callbacks import (
     Validation,
 )
 from keras_vngpt.training.optimizers import make_optimizer
+from keras_vngpt.training.whole_responses import WholeResponses
 
 
 @dataclass(frozen=True)

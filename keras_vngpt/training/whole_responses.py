@@ -1,30 +1,7 @@
-"""How good a model is on batches of triples: likelihood, and whole responses right."""
+"""How many responses a model gets right as a whole, from one forward pass."""
 
 import keras
 import numpy as np
-
-
-class NegativeLogLikelihood:
-    """The mean negative log-likelihood of batches of triples, exact over unequal batches.
-
-    Keras's own `val_loss` is a mean of batch means; this divides once, by all the weights.
-
-    Args:
-        model: a `VnGPTCausalLM`, or any model from `{"token_ids", "padding_mask"}` to logits.
-
-    Example:
-        >>> nll = NegativeLogLikelihood(model)(evaluation_batches(rows, 32))
-    """
-
-    def __init__(self, model):
-        self._model = keras.Model(model.input, model.output)
-        metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nll")
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # Keras wants one
-        self._model.compile(loss=loss, weighted_metrics=[metric], jit_compile=False)
-
-    def __call__(self, batches):
-        """Nats per unit of weight, a float."""
-        return self._model.evaluate(batches, verbose=0, return_dict=True)["nll"]
 
 
 class WholeResponses:
