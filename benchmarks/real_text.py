@@ -19,8 +19,9 @@ PRETRAIN = {
 TOKENIZER = {"split_digits": False}  # levels and times of day: few numbers, always the same
 FINETUNE = {
     "dropout": 0.1,
-    "epochs": 16,
-    "evaluations": 4,
+    "epochs": 12,
+    "evaluations": 6,
+    "patience": 0,
 }
 
 
