@@ -10,6 +10,7 @@ import sentencepiece
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.text.normalization import (
+    normalization_rules,
     normalization_tsv,
     prevailing_tone_placement,
     vietnamese_letters,
@@ -32,7 +33,10 @@ def _sentences(texts, max_bytes):
 def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
     model = io.BytesIO()
     sentences = list(_sentences(texts, max_bytes))
-    characters = set().union(*(unicodedata.normalize("NFC", s) for s in sentences))
+    # The letters as training will see them: one that is never seen ends SentencePiece 0.2.1.
+    seen = unicodedata.normalize("NFC", "\n".join(sentences))
+    for source, target in normalization_rules().items():
+        seen = seen.replace(source, target)
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
         with open(rules, "w", encoding="utf-8") as file:
@@ -47,7 +51,7 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             byte_fallback=True,
             split_digits=split_digits,
             character_coverage=0.9995,  # what is rarer is spelled in bytes, but for these letters
-            required_chars="".join(sorted(characters & vietnamese_letters())),
+            required_chars="".join(sorted(set(seen) & vietnamese_letters())),
             user_defined_symbols=["\n"],
             control_symbols=[SEP],
             pad_id=0, pad_piece=PAD,
