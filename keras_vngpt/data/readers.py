@@ -140,6 +140,9 @@ def _jsonl_records(path, text, faults):
         try:
             yield line, json.loads(content)
         except json.JSONDecodeError as error:
+            if line == 1 and content.startswith("["):
+                faults.append(f"{path}:1: is one JSON list. Put each object on a line of its own")
+                return
             faults.append(f"{path}:{line}: not valid JSON ({error.msg}, column {error.colno})")
         except (ValueError, RecursionError) as error:  # a number too long, nested too deeply
             faults.append(f"{path}:{line}: not valid JSON ({error})")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vngpt.faults import Faults
 from keras_vngpt.whole import whole
 
 
@@ -54,9 +55,16 @@ class Rows:
 
     @classmethod
     def load(cls, folder):
-        """Map the arrays of a folder that `save` wrote."""
+        """Map the arrays of a folder that `save` wrote.
+
+        Raises:
+            Faults: one is missing or damaged.
+        """
         names = cls.__dataclass_fields__
-        return cls(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in names))
+        try:
+            return cls(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in names))
+        except (OSError, ValueError, EOFError):
+            raise Faults(f"{folder}: is damaged. --restart makes the run anew") from None
 
 
 def flow(triples, length):
