@@ -273,6 +273,23 @@ def test_a_damaged_run_says_so_in_a_line(run, tmp_path):
     (folder / "finetune" / "model.weights.h5").write_bytes(b"oops")
     done = verb("generate", folder, "a")
     assert done.returncode == 2 and "cannot be loaded" in done.stderr
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["seconds.finetune"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    checkpoint = folder / "work" / "finetune" / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "state.json").write_text('{"step"')
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    same = yaml.safe_dump({**settings, "folder": "runs", "name": "default"})
+    for path in (folder / "config.yaml", tmp_path / "same.yaml"):
+        path.write_text(same)
+    again = ("fit", "--config", "same.yaml")
+    done = verb(*again, cwd=tmp_path)
+    assert done.returncode == 2 and "saved state is damaged" in done.stderr
+    rows = folder / "work" / "finetune" / "train" / "target.npy"
+    rows.write_bytes(rows.read_bytes()[:99])
+    done = verb(*again, cwd=tmp_path)
+    assert done.returncode == 2 and "train: is damaged" in done.stderr
     (folder / "config.yaml").write_text("a: [")
     done = verb("fit", cwd=tmp_path)
     assert done.returncode == 2 and "config.yaml: is damaged" in done.stderr

@@ -4,11 +4,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_vngpt.data.examples import prepare_items
-from keras_vngpt.runs.prepare import make_preprocessor, make_tokenizer, read
+from keras_vngpt.data.rows import Rows
+from keras_vngpt.runs.prepare import prepare
 from keras_vngpt.runs.settings import Size, resolve_settings
-
-ENOUGH_ITEMS = 200  # documents or conversations, from which the rows shown are packed
+from keras_vngpt.text.tokenizer import load_tokenizer
 
 
 def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **settings):
@@ -34,16 +33,15 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
     """
     console = Console()
     settings, _ = resolve_settings(config, settings)
-    documents, conversations = read(settings)
-    tokenizer = make_tokenizer(settings, documents, conversations)
-    for stage, sides in (("pretrain", documents), ("finetune", conversations)):
-        if not sides:
+    _, folders, _ = prepare(settings)
+    tokenizer = load_tokenizer(folders["tokenizer"])
+    for stage in ("pretrain", "finetune"):
+        if stage not in folders:
             continue
-        preprocessor = make_preprocessor(stage, settings, tokenizer)
-        prepared = prepare_items(sides["train"][:ENOUGH_ITEMS], preprocessor, f"{stage}.data")
-        for number in range(min(rows, len(prepared.rows))):
-            title = f"{stage}, row {number + 1}: {prepared.rows.length} positions"
-            show_row(console, title, prepared.rows, number, tokenizer, positions)
+        of_stage = Rows.load(folders[stage] / "train")
+        for number in range(min(rows, len(of_stage))):
+            title = f"{stage}, row {number + 1}: {of_stage.length} positions"
+            show_row(console, title, of_stage, number, tokenizer, positions)
 
 
 def show_row(console, title, rows, number, tokenizer, positions):

@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from keras_vngpt.data.rows import Rows
+from keras_vngpt.data.rows import Mixture, Rows
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
@@ -46,6 +46,7 @@ def run_stage(stage, run, settings):
         plan,
         run / "work" / stage / "checkpoint",
         settings.seed,
+        Mixture.load(run / "work" / stage / "train"),
         bits_per_nat=run.metrics[f"{stage}.bits_per_nat"],
         prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
         answer=answer,

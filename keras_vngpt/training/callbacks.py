@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vngpt.faults import Faults
 from keras_vngpt.whole import whole
 
 WIDTH = 160  # characters of a sample on the screen
@@ -197,6 +198,10 @@ class Checkpoint(keras.callbacks.Callback):
             model.load_weights(self.folder / f"step-{state['step']}.weights.h5")
         except FileNotFoundError:
             return 0
+        except (ValueError, OSError, KeyError):
+            raise Faults(
+                f"{self.folder}: the saved state is damaged. --restart makes the run anew"
+            ) from None
         self.state = state
         return state["step"]
 
