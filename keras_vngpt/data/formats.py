@@ -159,7 +159,7 @@ def _wikipedia(path, faults):
                 for table in code.filter_tags(matches=lambda tag: tag.tag in ("table", "ref")):
                     if table in code.nodes:
                         code.remove(table)
-                text = re.sub(r"\n\s*\n+", "\n", code.strip_code()).strip()
+                text = re.sub(r"\s*\n\s*", "\n", code.strip_code()).strip()
                 if text:
                     n_articles += 1
                     yield f"{path}:{page.title}", {"text": f"{page.title}\n{text}"}

@@ -7,6 +7,7 @@ import tempfile
 import unicodedata
 
 import sentencepiece
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.text.normalization import (
@@ -62,7 +63,9 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             num_threads=os.cpu_count(),
             minloglevel=2,
         )  # fmt: skip
-    return model.getvalue()
+    proto = ModelProto.FromString(model.getvalue())
+    proto.normalizer_spec.normalization_rule_tsv = ""  # the name of a file that is gone
+    return proto.SerializeToString(deterministic=True)
 
 
 def train_tokenizer(
