@@ -49,8 +49,9 @@ def fit(config: str | None = None, **settings):
     """
     settings, values = resolve_settings(config, settings)
     if settings.check:
-        data, folders, figures = prepare(settings)
-        show(folders)
+        _, folders, figures = prepare(settings)
+        show(folders, figures)
+        print("No fault found. The same command without --check trains.")
         return figures
     run = open_run(settings, values)
     for stage in ("pretrain", "finetune"):
@@ -89,7 +90,7 @@ def open_run(settings, values):
         return run
     begin = time.perf_counter()
     data, folders, figures = prepare(settings)
-    show(folders)
+    show(folders, figures)
     make_run(run, values, settings, data, folders, figures)
     run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
     return run

@@ -27,6 +27,7 @@ from keras_vngpt.whole import whole
 
 FORMAT = 1  # of the rows; another one prepares everything anew
 N_PROMPTS = 3
+CUTS = ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
 
 
 def prepare(settings):
@@ -192,18 +193,36 @@ def write_figures(folder, stage, n_items, validation, cuts=()):
     write_text(folder / "figures.json", json.dumps(figures))
 
 
-def show(folders):
-    """Print what a check found: the cleaning, the rows, the cuts."""
+def show(folders, figures):
+    """Print what became of the data: the cleaning, the rows, the cuts."""
     console = Console()
     for stage in ("pretrain", "finetune"):
         if stage not in folders:
             continue
-        if (folders[stage] / "cleaning.json").exists():
-            cleaned = json.loads((folders[stage] / "cleaning.json").read_text())
-            table = Table("step", "documents", "bytes", title="taken out by cleaning")
-            for name, removed in cleaned.items():
+        of_stage = {
+            name.removeprefix(f"{stage}."): value
+            for name, value in figures.items()
+            if name.startswith(f"{stage}.")
+        }
+        cleaning = folders[stage] / "cleaning.json"
+        taken = json.loads(cleaning.read_text()) if cleaning.exists() else {}
+        taken = {name: removed for name, removed in taken.items() if removed["bytes"]}
+        if len(taken) > 1:
+            table = Table("cleaning", "documents", "bytes", title_justify="left")
+            for name, removed in taken.items():
                 table.add_row(name, f"{removed['documents']:,}", f"{removed['bytes']:,}")
             console.print(table)
+        what = "documents" if "documents" in of_stage else "requests"
+        print(
+            f"{stage}: {of_stage[what]:,} {what} in {of_stage['rows']:,} rows of "
+            f"{of_stage['sequence_length']}, {of_stage['fill']:.1%} full; "
+            f"{of_stage['weighted_share']:.1%} of the tokens carry weight"
+        )
+        cut = [
+            f"{of_stage[name]:,} {name.replace('_', ' ')}" for name in CUTS if of_stage.get(name)
+        ]
+        if cut:
+            print(f"  too long for a row: {', '.join(cut)}")
 
 
 def make_run(run, values, settings, data, folders, figures):

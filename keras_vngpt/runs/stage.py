@@ -30,7 +30,7 @@ def run_stage(stage, run, settings):
     rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
     model = make_model(stage, run, settings)
     plan = Plan.of(rows, stage_settings)
-    announce(stage, run, plan, model)
+    announce(stage, plan, model)
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
 
@@ -102,21 +102,12 @@ def make_model(stage, run, settings):
     return VnGPTCausalLM(backbone, preprocessor)
 
 
-def announce(stage, run, plan, model):
+def announce(stage, plan, model):
     """Print the arithmetic before the training."""
-    figures = run.metrics
     parameters = model.count_params()
     seconds = plan.tokens * 6 * parameters / (0.4 * matrix_rate())
     print(f"\n{stage}")
     print(f"  parameters      {parameters:,} ({model.backbone.dtype_policy.name})")
-    print(f"  rows            {plan.rows:,} of {plan.length}, {plan.fill:.1%} full")
-    print(f"  weighted        {figures[f'{stage}.weighted_share']:.1%} of the tokens")
-    if cuts := [
-        f"{figures[f'{stage}.{name}']:,} {name.replace('_', ' ')}"
-        for name in ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
-        if figures.get(f"{stage}.{name}")
-    ]:
-        print(f"  too long        {', '.join(cuts)}")
     print(f"  tokens a step   {plan.tokens_per_step:,.0f} in {plan.batch_size} rows")
     print(
         f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "
