@@ -23,11 +23,15 @@ class Conversation:
         prompts: tuple of str; a system text stands before the first, separated by a newline.
         responses: tuple of str, as many.
         source: "file:line".
+        group: str, what a split keeps together; "" for the request by itself.
+        system: str, the system text that the first prompt begins with, if any.
     """
 
     prompts: tuple
     responses: tuple
     source: str
+    group: str = ""
+    system: str = ""
 
 
 def read_documents(patterns):
@@ -59,7 +63,8 @@ def read_conversations(patterns):
 
     A line of JSONL, or a row of CSV, has `request` and `response`, or `prompt` and `completion`; a
     line of JSONL may have `messages` instead, a list of `{"role", "content"}` with the roles
-    system (first, optional), user and assistant in turn.
+    system (first, optional), user and assistant in turn. Lines with the same `group` (optional) stay
+    on one side of a split.
 
     Args:
         patterns: list of str, each a file, a folder (its `*.jsonl` and `*.csv`) or a glob.
@@ -82,11 +87,13 @@ def read_conversations(patterns):
         n_before = len(conversations) + len(faults)
         for line, record in records(path, text, faults):
             try:
-                prompts, responses = _turns(record)
+                prompts, responses, system = _turns(record)
+                group = _group(record)
             except ValueError as fault:
                 faults.append(f"{path}:{line}: {fault}")
             else:
-                conversations.append(Conversation(prompts, responses, f"{path}:{line}"))
+                source = f"{path}:{line}"
+                conversations.append(Conversation(prompts, responses, source, group, system))
         if len(conversations) + len(faults) == n_before:
             faults.append(f"{path}: no line with a request and a response")
     _raise(faults)
@@ -174,7 +181,7 @@ def _csv_records(path, text, faults):
 
 
 def _turns(record):
-    """One record as `(prompts, responses)`; a `ValueError` says what is wrong with it."""
+    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
     if not isinstance(record, dict):
         raise ValueError(f"needs an object with request and response, is {json.dumps(record)[:40]}")
     if "messages" in record:
@@ -184,6 +191,7 @@ def _turns(record):
             return (
                 (_filled(record[request], request),),
                 (_filled(record[response], response),),
+                "",
             )
     raise ValueError(
         "missing column: needs request and response, prompt and completion, or messages; "
@@ -197,7 +205,7 @@ def _message_turns(messages):
     messages = list(messages)
     system = ""
     if messages and messages[0].get("role") == "system":
-        system = _filled(messages.pop(0).get("content"), "system message") + "\n"
+        system = _filled(messages.pop(0).get("content"), "system message")
     roles = [m.get("role") for m in messages]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         raise ValueError(
@@ -205,8 +213,18 @@ def _message_turns(messages):
             f"roles are {', '.join(map(str, roles)) or 'none'}"
         )
     contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = system + contents[0]
-    return tuple(contents[::2]), tuple(contents[1::2])
+    contents[0] = f"{system}\n{contents[0]}" if system else contents[0]
+    return tuple(contents[::2]), tuple(contents[1::2]), system
+
+
+def _group(record):
+    """What the record is kept together with; numbers are names too."""
+    group = record.get("group")
+    if isinstance(group, int):
+        group = str(group)
+    if group is None or group == "":  # an empty cell of a CSV
+        return ""
+    return _filled(group, "group")
 
 
 def _filled(value, name):

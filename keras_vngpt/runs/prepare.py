@@ -95,8 +95,9 @@ def read(settings):
             return items, attempt(reader, given, name)
         rest, part = split_by_hash(items, share, key, salt=name)
         if share and not (rest and part):  # too few for the hash to part them
-            rest, part = (items[:-1], items[-1:]) if len(items) > 1 else (items, [])
-        return rest, part
+            rest = [item for item in items if key(item) != key(items[-1])]
+            part = [item for item in items if key(item) == key(items[-1])] if rest else []
+        return rest or items, part
 
     if "pretrain" not in settings.skip:
         stage = settings.pretrain
@@ -132,7 +133,8 @@ def read(settings):
 
 
 def _key(conversation):
-    return conversation.prompts[-1]
+    """What the split hashes: variants of one question carry a group and stay together."""
+    return conversation.group or conversation.prompts[-1]
 
 
 def make_tokenizer(settings, documents, conversations):
