@@ -100,12 +100,17 @@ def read_conversations(patterns):
     return conversations
 
 
+def locate(pattern):
+    """The path that a user means: "samples:name" is a file that the package ships."""
+    if pattern.startswith("samples:"):
+        return SAMPLES / pattern.removeprefix("samples:")
+    return Path(pattern)
+
+
 def _files(patterns, suffixes, faults):
-    """The files of each pattern; "samples:name" is one that the package ships."""
     for pattern in patterns:
-        if pattern.startswith("samples:"):
-            pattern = str(SAMPLES / pattern.removeprefix("samples:"))
-        path = Path(pattern)
+        path = locate(pattern)
+        pattern = str(path)
         if path.is_dir():
             found = sorted(p for suffix in suffixes for p in path.rglob(suffix))
             problem = f"no {' or '.join(suffixes)} file in this folder"
