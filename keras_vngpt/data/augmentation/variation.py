@@ -94,7 +94,7 @@ class Variation:
         self.openers = compiled(rf"(?:{_any_of(self.templates.openers)})(?!\w)")
         self.closers = compiled(rf"(?<!\w)(?:{_any_of(self.templates.closers)})$")
         words = _any_of(map(re.escape, self.templates.self))
-        self.self = compiled(rf"(?<!\w)(?<!một |chúng )(?<!tự |bọn |nhà )(?:{words})(?!\w)")
+        self.self = compiled(rf"(?<!\w)(?<!một )(?<!bọn )(?<!nhà )(?<!chúng )(?<!tự )(?:{words})(?!\w)")
 
     def variants(self, question, random):
         """Phrasings of a question without end, some of them repeated.
