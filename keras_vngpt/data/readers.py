@@ -63,8 +63,8 @@ def read_conversations(patterns):
 
     A line of JSONL, or a row of CSV, has `request` and `response`, or `prompt` and `completion`; a
     line of JSONL may have `messages` instead, a list of `{"role", "content"}` with the roles
-    system (first, optional), user and assistant in turn. Lines with the same `group` (optional) stay
-    on one side of a split.
+    system (first, optional), user and assistant in turn. Lines with the same `group` (optional)
+    stay on one side of a split.
 
     Args:
         patterns: list of str, each a file, a folder (its `*.jsonl` and `*.csv`) or a glob.

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import random
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +226,8 @@ class Workshop:
             self.dropped[f"{pair.origin}: a copy of its answer"] += 1
             return False
         if contradiction := self.facts.contradiction(pair.question, pair.answer):
-            self.rejected.append((pair, contradiction))
+            if pair.origin != "template":  # another variant takes its place
+                self.rejected.append((pair, contradiction))
             return False
         self.group_of[name] = pair.group
         self.pairs.append(pair)
@@ -272,13 +274,13 @@ class Workshop:
         for name, n in figures["dropped"].items():
             print(f"left out, {name}: {n:,}")
         if self.rejected:
-            print(f"stopped by the facts: {len(self.rejected):,}, in {self._beside('rejected.tsv')}")
+            path = self._beside("rejected.tsv")
+            print(f"stopped by the facts: {len(self.rejected):,}, in {path}")
             for pair, contradiction in self.rejected[:REJECTED_SHOWN]:
                 print(f"  {pair.source}: {contradiction}: {pair.question} {pair.answer}")
         print(f"\n{self.output}: {len(lines):,} lines from {figures['questions']:,} questions")
-        print(
-            f"Now: python -m keras_vngpt.fit --name {self.output.stem} --finetune.data {self.output}"
-        )
+        name, data = (shlex.quote(str(text)) for text in (self.output.stem, self.output))
+        print(f"Now: python -m keras_vngpt.fit --name {name} --finetune.data {data}")
         return figures
 
     def _write_files(self, lines, figures):
@@ -299,7 +301,8 @@ class Workshop:
             partial_rejected.write_text(
                 "source\treason\trequest\tresponse\n"
                 + "".join(
-                    f"{p.source}\t{reason}\t{p.question}\t{p.answer}\n" for p, reason in self.rejected
+                    f"{p.source}\t{reason}\t{p.question}\t{p.answer}\n"
+                    for p, reason in self.rejected
                 ),
                 encoding="utf-8",
             )

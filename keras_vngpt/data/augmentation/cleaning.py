@@ -1,4 +1,4 @@
-"""Questions and answers as they should be written: no numbering, no stray signs, names in capitals."""
+"""Questions and answers as they should be written: no numbering, no stray signs, capitals."""
 
 import re
 import unicodedata
@@ -21,12 +21,13 @@ _INDEFINITE = re.compile(
 )
 _ASKING = re.compile(
     r"\b(?:gì|đâu|nào|bao nhiêu|bao lâu|bao xa|bao giờ|mấy|sao|ai|ra sao|hả|nhỉ|chăng)\b"
-    r"|\bnên\b.*\bhay\b|\bhay\b.*\bhơn\b|\b(?:không|chưa|à|chứ|ko)(?:\s+(?:ạ|vậy|nhỉ|thế|ta|em|anh|bạn))?$"
+    r"|\bnên\b.*\bhay\b|\bhay\b.*\bhơn\b"
+    r"|\b(?:không|chưa|à|chứ|ko)(?:\s+(?:ạ|vậy|nhỉ|thế|ta|em|anh|bạn))?$"
 )
 _UNSURE = re.compile(r"\b(?:muốn|cần) (?:biết|hỏi)\b|\b(?:không|chưa|chẳng) (?:biết|rõ)\b")
 _ORDER = re.compile(
-    r"(?:gợi ý|giới thiệu|so sánh|kể|liệt kê|hãy|giúp|tư vấn|giải thích|hướng dẫn|đề xuất|lập|xếp|nêu"
-    r"|lên (?:lịch|kế hoạch)|lịch trình|lộ trình|cho (?:mình|tôi|em|tớ)? ?xin)\b"
+    r"(?:gợi ý|giới thiệu|so sánh|kể|liệt kê|hãy|giúp|tư vấn|giải thích|hướng dẫn|đề xuất|lập|xếp"
+    r"|nêu|lên (?:lịch|kế hoạch)|cho (?:mình|tôi|em|tớ)? ?xin)\b"
 )
 _OPTIONAL_ORDER = re.compile(r"(?:chỉ|cho|tìm|viết|lên)\b")
 _FIRST_PERSON = re.compile(r"(?:tôi|mình|em|tớ|chúng tôi|chúng mình|bọn mình|nhà mình)\b")

@@ -1,6 +1,5 @@
-"""Base knowledge that no pair may contradict: who is spoken of, what is said, and whether denied."""
+"""Base knowledge that no pair may contradict: of whom is what said, and is it denied."""
 
-import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -27,43 +26,49 @@ class FactsFile:
     facts: list[Fact] = field(default_factory=list)
 
 
-# Where one thing said ends and the next begins; "rồi", "xuống": what follows is said of elsewhere.
-_CLAUSE = r"[.!?…;:\n]+(?:\s|$)|,\s|\s[–-]\s|\b(?:nhưng|còn|mà|song|trong khi|vì|nên|rồi)\b"
-_SENTENCE = r"[.!?…\n]"
-_ELSEWHERE = r"\b(?:rồi|sau đó|xuống|sang)\b"
-# A place after these is not the one that is spoken of.
-_ASIDE = r"\b(?:từ|rời|khỏi|cách|gần|hơn|ngoài|thay vì|(?:so|khác)(?: hẳn)?(?: với)?|không (?:như|giống))$"
-_TOGETHER = r"\s*(?:và|lẫn|cùng(?: với)?|cũng như|,)\s*(?:cả\s+|ở\s+)?"
-_DENIED = (
-    r"\b(?:(?<!hàng )không(?! (?:chỉ|những|thiếu|khí|gian|xa|trung|kém|ngờ|ngừng|phải chỉ|riêng|quá))"
-    r"|chẳng(?! những)|chả|chưa|ko|kô|hok|hổng|hông|đâu có|đâu phải|nào có|làm gì(?: mà)? có|thiếu"
-    r"|nếu|giá (?:mà|như)|ước|(?<!lý )tưởng|nhầm|lầm|đồn(?! điền))\b"
+_KINDS_OF_PLACE = (
+    r"thành phố|tp\.?|thị xã|tỉnh|xứ|phố cổ|trung tâm|vịnh|đảo|hòn|núi|đỉnh|khu|chợ|chùa|cầu|hồ"
 )
-_DENIED_AFTER = (
-    r"^\W*(?:(?:là|thì)\s)?(?:(?:điều|chuyện|thông tin|tin|ý)\s)?(?:\w+\s)?"
-    r"(?:sai|không (?:đúng|phải|có|chính xác)|nhầm|lầm|bịa|vô lý|hiểu lầm|tin đồn)\b|^\s*đâu\W*$"
-)
-_LAST_PART = r"\b(?:và|cũng|lại|vẫn)\b"
-_TYPE = r"thành phố|tp\.?|thị xã|tỉnh|xứ|phố cổ|trung tâm|vịnh|đảo|hòn|núi|đỉnh|khu|chợ|chùa|cầu|hồ"
-_LINK = rf"^(?:\s+(?:ở|tại|của|là|có|thì|trong|trên|quanh|gần|nổi tiếng(?: với)?|{_TYPE}))*\s*$"
-_LOOSE_LINK = rf"^(?:\s+\w+){{0,5}}\s+(?:ở|tại|của)(?:\s+(?:{_TYPE}))?\s*$"
-_COMMAS = r"^(?!.*\b(?:còn|nhưng)\b)[^.!?;:\n]{0,60},\s*$"
-_PRODUCT = (
-    r"\b(?:bún|phở|mì|bánh|món|đặc sản|quán|nhà hàng|người|khách|cà phê|rượu|vé|xe|tour|hoa|nem|chè"
-    r"|cơm|kiểu)(?: \w+)?$"
-)
-_AND = r"^\s*(?:và|cùng|lẫn)\b"
-_WISH = r"\b(?:muốn|thích)\b"
-_FRONTED = r"^\W*(?:nằm|tọa lạc|giáp|là|có|với|ở|bên|ven|sát|kề)\b"
-_YES_NO = (
-    r"\b(?:không|chưa|phải không|đúng không|ko|hok|hả|à|chứ|nhỉ|chăng)"
-    r"(?:\s(?:ạ|vậy|thế|nhỉ|ta|em|anh|chị|bạn|cậu|mọi người))*\W*$|\bcó phải\b"
-)
-_YES = r"^\W*(?:dạ\W+|vâng\W+)?(?:có|đúng|vâng|phải|chính xác|ừ|tất nhiên|đương nhiên|chắc chắn|dĩ nhiên)\b"
-_NO = (
-    r"^\W*(?:dạ\W+|à\W+|ồ\W+)*(?:không(?! chỉ| những| thiếu)|chưa|rất tiếc|tiếc là|thật ra|thực ra"
-    r"|chẳng|nhầm|sai)\b"
-)
+# The words by which a text tells of whom it speaks, and whether it affirms; without diacritics too.
+WORDS = {
+    "sentence": r"[.!?…]+(?:\s|$)|\n",
+    "clause": r"[.!?…;:\n]+(?:\s|$)|,\s|\s[–-]\s"
+    r"|\b(?:nhưng|còn|mà|song|trong khi|vì|nên|rồi)\b",
+    # Up to the place that a claim is said of.
+    "link": r"^(?:\s+(?:ở|tại|của|là|có|thì|trong|trên|quanh|gần|nổi tiếng(?: với)?|đẹp|nhất"
+    r"|chính|hiện nay|hiện tại|bây giờ|" + _KINDS_OF_PLACE + r"))*\s*$",
+    "loose link": rf"^(?:\s+\w+){{0,5}}\s+(?:ở|tại|của)(?:\s+(?:{_KINDS_OF_PLACE}))?\s*$",
+    "begins a sentence": r"^\W*(?:nằm|tọa lạc|giáp|là|có|với|ở|bên|ven|sát|kề)\b",
+    "comma": r"^(?!.*\b(?:còn|nhưng)\b)[^.!?;:\n]{0,60},\s*$",
+    "together": r"\s*(?:và|lẫn|cùng(?: với)?|cũng như|,)\s*(?:cả\s+|ở\s+)?",
+    "and": r"^\s*(?:và|cùng|lẫn)\b",
+    "all": r"\b(?:đều|cùng)\b",
+    "which is": r"^\W*(?:nơi|ngọn|hòn|đảo|núi|đỉnh|thành phố|thị xã|thị trấn|vùng|thủ đô)\b",
+    "last part": r"\b(?:và|cũng|lại|vẫn)\b",
+    # After these, a claim is not said of the place before them.
+    "elsewhere": r"\b(?:rồi|sau đó|xuống|sang|muốn|thích)\b",
+    "wish": r"\b(?:muốn|thích)\b",
+    # A place after these is not the one that is spoken of.
+    "aside": r"\b(?:từ|rời|khỏi|cách|gần|hơn|ngoài|thay vì|(?:so|khác)(?: hẳn)?(?: với)?"
+    rf"|không (?:như|giống))(?:\s(?:{_KINDS_OF_PLACE}))*\s*$",
+    "product": r"\b(?:bún|phở|mì|bánh|món|đặc sản|quán|nhà hàng|người|khách|cà phê|rượu|vé|xe|tour"
+    r"|hoa|nem|chè|cơm|kiểu)(?: \w+)?\s*$",
+    "not": r"\b(?:(?<!hàng )không"
+    r"(?! (?:chỉ|những|thiếu|khí|gian|xa|trung|kém|ngờ|ngừng|phải chỉ|riêng|quá))"
+    r"|chẳng(?! những)|chả|chưa|ko|kô|hok|hổng|hông|đâu có|đâu phải|nào có|làm gì(?: mà)? có"
+    r"|(?<!không )thiếu|ước)\b",
+    "not so": r"\b(?:nếu|giá (?:mà|như)|(?<!lý )tưởng|nhầm|lầm|đồn(?! điền))\b",
+    "not after all": r"^\W*(?:(?:là|thì)\s)?(?:(?:điều|chuyện|thông tin|tin|ý)\s)?(?:\w+\s)?"
+    r"(?:sai|không (?:đúng|phải|có|chính xác)|nhầm|lầm|bịa|vô lý|hiểu lầm|tin đồn)\b"
+    r"|^\s*đâu\W*$",
+    "asks": r"\b(?:không|chưa|phải không|đúng không|ko|hok|hả|à|chứ|nhỉ|chăng)"
+    r"(?:\s(?:ạ|vậy|thế|nhỉ|ta|em|anh|chị|bạn|cậu|mọi người))*\W*$|\bcó phải\b|\bhay(?! ho)\b",
+    "yes": r"^\W*(?:dạ\W+|vâng\W+)?(?:có(?! thể| lẽ)|đúng|vâng|phải(?=\W*$|[,.!]| rồi| đó| ạ)"
+    r"|chính xác|ừ|tất nhiên|đương nhiên|chắc chắn|dĩ nhiên)\b",
+    "no": r"^\W*(?:dạ\W+|à\W+|ồ\W+)*(?:không(?! chỉ| những| thiếu)|chưa|rất tiếc|tiếc là|thật ra"
+    r"|thực ra|chẳng|nhầm|sai)\b",
+}
+FEW_WORDS = 2  # so few may have no diacritics by chance
 
 
 @dataclass
@@ -108,200 +113,176 @@ class Facts:
             question: str.
             answer: str.
         """
-        question, answer = (folded(unicodedata.normalize("NFC", t)) for t in (question, answer))
-        for reader in self.readers:
-            texts = [reader.fold(question), reader.fold(answer)]
-            if reader.fold is not str and texts != [question, answer]:
-                continue  # typed with diacritics: the other reader sees more
-            if found := reader.contradiction(*texts):
-                return found
-        return None
+        texts = [folded(unicodedata.normalize("NFC", text)) for text in (question, answer)]
+        plain = [without_diacritics(text) for text in texts]
+        is_plain = [
+            t == p and len(t.split()) > FEW_WORDS for t, p in zip(texts, plain, strict=True)
+        ]
+        as_typed, without = self.readers
+        found = as_typed.contradiction(*texts)
+        if not found and any(is_plain):
+            found = without.contradiction(*plain, *is_plain)
+        return found
 
 
 class _Reader:
     """Reads folded text, with or without diacritics."""
 
     def __init__(self, facts, places, fold):
-        self.fold = fold
+        def expression(pattern):
+            return compiled(fold(unicodedata.normalize("NFC", pattern)), self.places)
+
         self.places = Names(fold(place) for place in places)
         self.rules = [
             (
                 fact,
                 {folded(fold(name)): name for name in fact.subject},
-                [self._compile(pattern) for pattern in fact.patterns],
+                [expression(pattern) for pattern in fact.patterns],
             )
             for fact in facts
         ]
-        self.expressions = {
-            name: self._compile(pattern)
-            for name, pattern in globals().items()
-            if name.startswith("_") and name.isupper() and isinstance(pattern, str)
-        }
+        self.words = {name: expression(pattern) for name, pattern in WORDS.items()}
 
-    def _compile(self, pattern):
-        return compiled(self.fold(unicodedata.normalize("NFC", pattern)), self.places)
-
-    def contradiction(self, question, answer):
-        said = self.mentions(question)
-        topic = self._topic(question)
-        answered = self.mentions(answer, topic)
-        for mention in answered:
-            if not mention.denied:
-                return f"{mention.subject}: {mention.fact.claim}"
-        is_yes = self._search("_YES", answer)
-        is_no = self._search("_NO", answer)
-        for mention in said:
-            if mention.denied:
-                continue
+    def contradiction(self, question, answer, check_question=True, check_answer=True):
+        """The first contradiction of a pair, or `None`; of the texts to be checked."""
+        named = {name for *_, name in self.places.find(question)}
+        answered = self.mentions(answer, named if len(named) == 1 else ())
+        if check_answer:
+            for mention in answered:
+                if not mention.denied:
+                    return f"{mention.subject}: {mention.fact.claim}"
+        is_yes, is_no = self._has("yes", answer), self._has("no", answer)
+        for mention in self.mentions(question) if check_question else ():
             is_denied = any(m.fact is mention.fact and m.denied for m in answered)
-            if is_yes if mention.asked else not (is_no or is_denied):
+            if mention.denied or is_denied:
+                continue
+            if is_yes if mention.asked else not is_no:
                 return f"{mention.subject}: {mention.fact.claim}"
         return None
 
     def mentions(self, text, topic=()):
-        """Every forbidden claim in a text, with the subject that it is said of."""
-        rules = [
-            (fact, subjects, found)
+        """Every forbidden claim in a text, with the subject that it is said of.
+
+        Args:
+            text: str, folded.
+            topic: names that the text may speak of without naming them.
+        """
+        found = [
+            (fact, subjects, claim)
             for fact, subjects, patterns in self.rules
             if fact.verdict == "forbidden"
-            and (found := [m for p in patterns for m in p.finditer(text)])
+            for pattern in patterns
+            for claim in pattern.finditer(text)
         ]
-        if not rules:
-            return []
-        places = self.places.find(text)
+        places = self.places.find(text) if found else []
         mentions = []
-        for fact, subjects, found in rules:
-            for claim in found:
-                spoken_of, start = self._spoken_of(text, claim, places, topic, fact.within)
-                for place in spoken_of:
-                    subject = subjects.get(folded(place))
-                    if subject and not self._is_allowed(text, claim, folded(place)):
-                        denied = self._is_denied(text, start, claim)
-                        asked = self._is_asked(text, claim)
-                        mentions.append(Mention(fact, subject, denied, asked))
+        for fact, subjects, claim in found:
+            names, start = self._spoken_of(text, claim, places, topic, fact.within)
+            for name in map(folded, names):
+                if name in subjects and not self._is_allowed(text, claim, name):
+                    denied = self._is_denied(text, start, claim)
+                    asked = self._has("asks", self._sentence(text, claim))
+                    mentions.append(Mention(fact, subjects[name], denied, asked))
         return mentions
 
-    def _topic(self, text):
-        """Whom the answer to a question speaks of, if it does not say."""
-        named = [name for start, _, name in self.places.find(text)]
-        return tuple(dict.fromkeys(named)) if len(set(named)) == 1 else ()
-
     def _spoken_of(self, text, claim, places, topic, within):
-        """The places that a claim is said of, and where what is said of them begins."""
-        outside = [p for p in places if p[1] <= claim.start() or p[0] >= claim.end()]
-        begin = self._begin("_CLAUSE", text, claim.start())
-        for start, _, name in outside:  # "biển ở Đà Lạt"
-            if start >= claim.end() and self._search("_LINK", text[claim.end() : start]):
-                return [name], begin
-        before = [p for p in outside if p[1] <= claim.start()]
-        here = [p for p in before if p[0] >= begin and not self._is_aside(text, p[0])]
+        """The names that a claim is said of, and where what is said of them begins."""
+        begin = self._begin("clause", text, claim.start())
+        before = [p for p in places if p[1] <= claim.start()]
+        after = [p for p in places if p[0] >= claim.end()]
+        if after and self._has("link", text[claim.end() : after[0][0]]):
+            return [after[0][2]], begin  # "biển ở Đà Lạt"
+        told = [p for p in before if not self._has("aside", text[: p[0]])]
+        here = [p for p in told if p[0] >= begin]
         if here:
-            start, end, name = here[-1]
-            between = text[end : claim.start()]
-            if self._search("_ELSEWHERE", between) or self._search("_WISH", between):
-                return [], begin
-            if within is not None and (
-                len(between.split()) > within or self._search("_PRODUCT", text[:start].rstrip())
-            ):
-                return [], begin
-            names = self._listed(text, before, here[-1], claim, within)
-            if here[:-1] and self._search("_AND", between):  # "Đà Lạt có hồ Xuân Hương và biển"
-                names.append(here[-2][2])
-            return names, end
+            return self._of_clause(text, claim, before, here, within), here[-1][1]
         if any(p[0] >= begin for p in before):  # "từ Đà Lạt đi ..."
             return [], begin
-        is_fronted = self._search("_FRONTED", text[begin : claim.end()])
-        for start, _, name in [p for p in outside if p[0] >= claim.end()][:1]:
-            between = text[claim.end() : start]
-            if is_fronted and self._search("_COMMAS", between):  # "nằm bên biển, Đà Lạt ..."
-                return [name], begin
-            if self._search("_LOOSE_LINK", between):  # "có biển rất đẹp ở Đà Lạt"
-                return [name], begin
-        sentence = self._begin("_SENTENCE", text, claim.start())
-        if within is not None or self._search("_WISH", text[begin : claim.start()]):
+        if after:
+            between = text[claim.end() : after[0][0]]
+            is_first = self._has("begins a sentence", text[begin : claim.end()])
+            if self._has("loose link", between) or is_first and self._has("comma", between):
+                return [after[0][2]], begin  # "có biển rất đẹp ở Đà Lạt", "bên biển, Đà Lạt ..."
+        if within is not None or self._has("wish", text[begin : claim.start()]):
             return [], begin
-        if self._search("_ELSEWHERE", text[sentence : claim.start()]):
-            return [], begin
-        told = [p for p in before if not self._is_aside(text, p[0])]
-        if not told:
-            return list(topic), begin
-        in_sentence = [p for p in told if p[0] >= sentence]
-        is_relative = re.match(r"\W*nơi\b", text[begin : claim.start()])
-        if in_sentence and not is_relative:
-            first, last = in_sentence[0], in_sentence[-1]
-            clause = self._begin("_CLAUSE", text, last[0])
-            # Another place that began a clause of its own has taken over: "còn Nha Trang thì ...".
-            taken = not text[clause : last[0]].strip(" ,") and clause > first[1]
-            return ([last[2]] if taken else [first[2], last[2]]), begin
-        return [told[-1][2]], begin
+        if before and self._has("which is", text[begin : claim.end()]):
+            return [before[-1][2]], begin  # "cách Nha Trang 140 km, nơi có biển"
+        return self._of_earlier(text, claim, begin, told, topic), begin
 
-    def _listed(self, text, before, last, claim, within):
-        """The places that are named together with the last: "Đà Lạt và Nha Trang đều ..."."""
-        names, (start, end, name) = [name_of(last)], last
-        together = within is None or re.search(self.fold(r"\b(?:đều|cùng)\b"), text[end : claim.start()])
-        for s, e, n in reversed(before[: before.index(last)]):
-            between = text[e:start]
-            comma = "," in between and len(names) < 2
-            if not together or comma or not self._full("_TOGETHER", between):
+    def _of_clause(self, text, claim, before, here, within):
+        """The names that a clause speaks of: the nearest, and those that stand together with it."""
+        start, end, name = here[-1]
+        between = text[end : claim.start()]
+        if self._has("elsewhere", between):
+            return []
+        if within is not None and (
+            len(between.split()) > within or self._has("product", text[:start])
+        ):
+            return []
+        names = [name]
+        if here[:-1] and self._has("and", between):  # "Đà Lạt có hồ Xuân Hương và biển"
+            names.append(here[-2][2])
+        if within is not None and not self._has("all", between):
+            return names
+        for s, e, other in reversed(before[: before.index(here[-1])]):  # "Đà Lạt và Nha Trang đều"
+            joint = text[e:start]
+            is_list = "," not in joint or len(names) > 1  # a comma alone lists nothing
+            if not (is_list and self.words["together"].fullmatch(joint)):
                 break
-            if self._is_aside(text, s):
+            if self._has("aside", text[:s]):
                 break
-            names.append(n)
+            names.append(other)
             start = s
         return names
 
-    def _begin(self, name, text, end):
-        """Where the clause or the sentence that holds a place begins."""
-        begin = 0
-        for m in self.expressions[name].finditer(text, 0, end):
-            begin = m.end()
-        return begin
+    def _of_earlier(self, text, claim, begin, told, topic):
+        """The names that a clause without any speaks of: those told of before it."""
+        sentence = self._begin("sentence", text, claim.start())
+        if self._has("elsewhere", text[sentence:begin]):
+            return []
+        if not told:
+            return list(topic)
+        last = told[-1]
+        in_sentence = [p for p in told if p[0] >= sentence]
+        if not in_sentence:
+            return [last[2]]
+        first = in_sentence[0]
+        clause = self._begin("clause", text, last[0])
+        # A place that begins a clause of its own has taken over: "còn Nha Trang thì ...".
+        has_taken_over = clause > first[1] and not text[clause : last[0]].strip(" ,")
+        return [last[2]] if has_taken_over else [first[2], last[2]]
 
-    def _is_aside(self, text, start):
-        words = re.sub(
-            self.fold(rf"(?:\s(?:{_TYPE}))+$"), "", text[:start].rstrip()
-        )
-        return bool(self._search("_ASIDE", words))
-
-    def _is_allowed(self, text, claim, place):
+    def _is_allowed(self, text, claim, name):
         return any(
             m.start() < claim.end() and claim.start() < m.end()
             for fact, subjects, patterns in self.rules
-            if fact.verdict == "allowed" and place in subjects
+            if fact.verdict == "allowed" and name in subjects
             for pattern in patterns
             for m in pattern.finditer(text)
         )
 
     def _is_denied(self, text, start, claim):
+        """Whether words between subject and claim, around both, or after them deny it."""
         said = text[min(start, claim.start()) : claim.start()]
-        begin = 0
-        for m in self.expressions["_LAST_PART"].finditer(said):
-            begin = m.end()
-        clause = text[self._begin("_CLAUSE", text, claim.start()) : start]
-        if self._search("_DENIED", said[begin:] + claim[0]):
+        said = said[self._begin("last part", said, len(said)) :]
+        around = text[self._begin("clause", text, claim.start()) : claim.start()]
+        if self._has("not", said + claim[0]) or self._has("not so", around):
             return True
-        if re.search(self.fold(r"\b(?:nếu|(?<!lý )tưởng|đồn|nhầm|lầm|giá mà|giá như)\b"), clause):
-            return True
-        rest = re.split(r"[.!?;\n]", text[claim.end() :])[0]
-        for _, end, _ in self.places.find(rest)[:1]:  # "biển ở Đà Lạt là không có"
-            if self._search("_LINK", rest[: self.places.find(rest)[0][0]]):
-                rest = rest[end:]
-        return bool(self._search("_DENIED_AFTER", rest))
-
-    def _is_asked(self, text, claim):
         rest = text[claim.end() :]
-        end = re.search(r"[.!?;\n]", rest)
-        sentence = text[self._begin("_SENTENCE", text, claim.start()) : claim.end()]
-        sentence += rest[: end.start() if end else None]
-        return bool(self._search("_YES_NO", sentence))
+        rest = rest[: m.start()] if (m := self.words["sentence"].search(rest)) else rest
+        for place_start, place_end, _ in self.places.find(rest)[:1]:
+            if self._has("link", rest[:place_start]):  # "biển ở Đà Lạt là không có"
+                rest = rest[place_end:]
+        return self._has("not after all", rest)
 
-    def _search(self, name, text):
-        return self.expressions[name].search(text)
+    def _sentence(self, text, claim):
+        end = self.words["sentence"].search(text, claim.end())
+        begin = self._begin("sentence", text, claim.start())
+        return text[begin : end.start() if end else None]
 
-    def _full(self, name, text):
-        return self.expressions[name].fullmatch(text)
+    def _begin(self, name, text, end):
+        """Where the last of such words before a place ends."""
+        return max((m.end() for m in self.words[name].finditer(text, 0, end)), default=0)
 
-
-def name_of(place):
-    """The name of a `(start, end, name)`."""
-    return place[2]
+    def _has(self, name, text):
+        return bool(self.words[name].search(text))

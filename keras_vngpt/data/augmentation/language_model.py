@@ -82,7 +82,7 @@ class _Asker:
         import openai  # here: a second that only those who use it wait
 
         self.settings, self.cache = settings, cache
-        self.lock = threading.Lock()
+        self.turn = threading.Condition()
         self.n_asked = self.n_cached = self.tokens = self.n_open = self.dearest = 0
         self.is_stopped = False
         self.Error = openai.OpenAIError
@@ -115,7 +115,7 @@ class _Asker:
             text = json.loads(path.read_text(encoding="utf-8"))["text"]
         except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
             return self._ask_endpoint(request, path)
-        with self.lock:
+        with self.turn:
             self.n_cached += 1
         return text
 
@@ -129,32 +129,40 @@ class _Asker:
             tokens = completion.usage.total_tokens if completion.usage else 0
         except self.Error as error:
             raise self._fault(_first_line(error)) from None
-        except (AttributeError, IndexError, TypeError):
+        except (AttributeError, IndexError, TypeError, ValueError):
             raise self._fault("the answer is not that of an OpenAI-compatible endpoint") from None
         finally:
-            with self.lock:
+            with self.turn:
                 self.n_open -= 1
                 self.tokens += tokens
                 self.dearest = max(self.dearest, tokens)
+                self.turn.notify_all()
         with whole(path) as partial:
             record = {"request": request, "text": text, "tokens": tokens}
             partial.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return text
 
     def _admit(self):
-        """Whether the budget allows one more request, those under way counted as the dearest."""
+        """Whether the budget allows one more request; waits while those under way may tell."""
         limit = self.settings
-        with self.lock:
-            coming = self.tokens + (self.n_open + 1) * self.dearest
-            if (
-                self.is_stopped
-                or (limit.max_requests is not None and self.n_asked >= limit.max_requests)
-                or (limit.max_tokens is not None and max(coming, self.tokens + 1) > limit.max_tokens)
-            ):
-                return False
-            self.n_asked += 1
-            self.n_open += 1
-            return True
+        with self.turn:
+            while not self.is_stopped:
+                if limit.max_requests is not None and self.n_asked >= limit.max_requests:
+                    return False
+                if limit.max_tokens is not None:
+                    left = limit.max_tokens - self.tokens
+                    if left < max(1, self.dearest):
+                        return False
+                    # Each under way may be as dear as the dearest; the first is sent alone.
+                    if self.n_open and (
+                        not self.dearest or left < (self.n_open + 1) * self.dearest
+                    ):
+                        self.turn.wait()
+                        continue
+                self.n_asked += 1
+                self.n_open += 1
+                return True
+            return False
 
     def _fault(self, problem):
         self.is_stopped = True

@@ -1,4 +1,4 @@
-"""Names that keep their capitals: from a gazetteer, and from how the user's own file writes them."""
+"""Names that keep their capitals: from a gazetteer, and as the user's own file writes them."""
 
 import re
 import unicodedata
@@ -69,7 +69,9 @@ class Names:
         capital, everywhere = Counter(), Counter()
         for text in texts:
             words = list(_WORD.finditer(text))
-            is_capital = [m[0][0].isupper() and (len(m[0]) == 1 or not m[0].isupper()) for m in words]
+            is_capital = [
+                m[0][0].isupper() and (len(m[0]) == 1 or not m[0].isupper()) for m in words
+            ]
             if sum(is_capital) > max(2, 0.7 * len(words)):  # a headline tells nothing
                 continue
             run = []

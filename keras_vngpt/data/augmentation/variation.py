@@ -4,8 +4,6 @@ import re
 import unicodedata
 from dataclasses import field
 
-import pydantic
-
 from keras_vngpt.arguments import settings
 from keras_vngpt.data.augmentation.cleaning import is_order, sentences
 from keras_vngpt.data.augmentation.files import Pattern, read_yaml
@@ -56,7 +54,7 @@ class Variation:
         Faults: what is wrong with either file.
 
     Example:
-        >>> variation = Variation("samples:travel_templates.yaml", "samples:travel_synonyms.yaml", names)
+        >>> variation = Variation("templates.yaml", "synonyms.yaml", names)
         >>> next(variation.variants("Chợ Bến Thành ở đâu?", random.Random(0)))
         'Dạ cho em hỏi chợ Bến Thành nằm ở đâu ạ?'
     """
@@ -85,7 +83,9 @@ class Variation:
                 try:
                     text.format(**dict.fromkeys(pattern.groupindex, ""))
                 except (KeyError, IndexError, ValueError):
-                    faults.append(f"{synonyms}: orders: {text!r} does not go with {order.pattern!r}")
+                    faults.append(
+                        f"{synonyms}: orders: {text!r} does not go with {order.pattern!r}"
+                    )
             self.orders.append((pattern, order.to))
         if faults:
             raise Faults(faults)
@@ -94,7 +94,9 @@ class Variation:
         self.openers = compiled(rf"(?:{_any_of(self.templates.openers)})(?!\w)")
         self.closers = compiled(rf"(?<!\w)(?:{_any_of(self.templates.closers)})$")
         words = _any_of(map(re.escape, self.templates.self))
-        self.self = compiled(rf"(?<!\w)(?<!một )(?<!bọn )(?<!nhà )(?<!chúng )(?<!tự )(?:{words})(?!\w)")
+        self.self = compiled(
+            rf"(?<!\w)(?<!một )(?<!bọn )(?<!nhà )(?<!chúng )(?<!tự )(?:{words})(?!\w)"
+        )
 
     def variants(self, question, random):
         """Phrasings of a question without end, some of them repeated.
