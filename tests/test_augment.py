@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,12 @@ def test_a_hundred_pairs_become_a_thousand_distinct_valid_lines_of_all_kinds(shi
     assert figures["distinct_2"] == distinct_n(questions_of(path), 2)
     assert "python -m keras_vngpt.fit" in printed and str(path.name) in printed
     assert "self-BLEU" in printed and "missing for balance" in printed
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.vi.md"])
+def test_the_line_that_the_readme_shows_is_one_of_the_output(shipped, name):
+    (line,) = re.findall(r"^\{.*\"origin\".*$", (ROOT / name).read_text(encoding="utf-8"), re.M)
+    assert json.loads(line) in lines_of(shipped[0])
 
 
 def test_every_shipped_pair_is_cleaned_and_of_its_kind(shipped):

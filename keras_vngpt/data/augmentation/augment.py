@@ -1,4 +1,4 @@
-"""From some hundred questions and answers to a set for fine-tuning."""
+"""From about a hundred questions and answers to a set for fine-tuning."""
 
 import dataclasses
 import itertools
