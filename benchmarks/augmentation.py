@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 import keras_vngpt
-from keras_vngpt.data.augmentation.language_model import key
+from keras_vngpt.data.augmentation.names import key
 from keras_vngpt.data.readers import locate
 
 EVERY = 3  # one template in so many is for testing

@@ -23,8 +23,8 @@ from keras_vngpt.data.augmentation.cleaning import clean, clean_question
 from keras_vngpt.data.augmentation.facts import Facts
 from keras_vngpt.data.augmentation.files import read_lines
 from keras_vngpt.data.augmentation.kinds import Kinds
-from keras_vngpt.data.augmentation.language_model import is_vietnamese, judge, key
-from keras_vngpt.data.augmentation.names import Names
+from keras_vngpt.data.augmentation.language_model import is_vietnamese, judge
+from keras_vngpt.data.augmentation.names import Names, key
 from keras_vngpt.data.augmentation.report import distinct_n, self_bleu
 from keras_vngpt.data.augmentation.variation import Variation, without_diacritics
 from keras_vngpt.data.readers import Conversation, read_conversations
@@ -670,6 +670,7 @@ def test_all_mistakes_at_once_and_nothing_written(tmp_path):
         ({"variant": 3}, "variant: unknown setting; did you mean variants"),
         ({"teencode": 2}, "teencode: must be less than"),
         ({"llm": {"base_url": "http://x"}}, "llm.model: needs a value"),
+        ({"llm": {"base_url": "localhost", "model": "m"}}, "llm.base_url: must be like http"),
         ({"output": "a.csv"}, "output: must end in .jsonl"),
         ({"data": ["none.csv"]}, "none.csv: no such file"),
     ],

@@ -15,8 +15,7 @@ from keras_vngpt.data.augmentation.cleaning import clean, clean_question
 from keras_vngpt.data.augmentation.facts import Facts
 from keras_vngpt.data.augmentation.files import read_lines
 from keras_vngpt.data.augmentation.kinds import Kinds
-from keras_vngpt.data.augmentation.language_model import key
-from keras_vngpt.data.augmentation.names import Names
+from keras_vngpt.data.augmentation.names import Names, key
 from keras_vngpt.data.augmentation.settings import AugmentSettings
 from keras_vngpt.data.augmentation.variation import TRIES, Variation, without_diacritics
 from keras_vngpt.data.readers import locate, read_conversations

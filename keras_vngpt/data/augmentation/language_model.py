@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_vngpt.data.augmentation.cleaning import clean_question, sentences
-from keras_vngpt.data.augmentation.names import folded
+from keras_vngpt.data.augmentation.names import folded, key
 from keras_vngpt.data.augmentation.variation import without_diacritics
 from keras_vngpt.faults import Faults
 from keras_vngpt.whole import whole
@@ -86,11 +86,14 @@ class _Asker:
         self.n_asked = self.n_cached = self.tokens = self.n_open = self.dearest = 0
         self.is_stopped = False
         self.Error = openai.OpenAIError
+        api_key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise Faults("OPENAI_API_KEY: is no key, it has characters that none has")
         try:
             self.client = openai.OpenAI(
                 base_url=settings.base_url or None,
                 # A server of one's own wants no key, the client wants a text.
-                api_key=os.environ.get("OPENAI_API_KEY") or ("none" if settings.base_url else None),
+                api_key=api_key or ("none" if settings.base_url else None),
                 max_retries=settings.max_retries,
                 timeout=settings.timeout,
             )
@@ -126,7 +129,9 @@ class _Asker:
         try:
             completion = self.client.chat.completions.create(**request)
             text = completion.choices[0].message.content or ""
-            tokens = completion.usage.total_tokens if completion.usage else 0
+            # A server that does not count: some two characters of Vietnamese are a token.
+            sent = "".join(message["content"] for message in request["messages"])
+            tokens = completion.usage.total_tokens if completion.usage else len(sent + text) // 2
         except self.Error as error:
             raise self._fault(_first_line(error)) from None
         except (AttributeError, IndexError, TypeError, ValueError):
@@ -209,11 +214,6 @@ def judge(phrasing, question, answer, names):
     if _fixed(text, names) != _fixed(question, names):
         return text, "another name or number"
     return text, ""
-
-
-def key(text):
-    """What two texts share that differ in case, marks and tone placement alone."""
-    return " ".join(re.findall(r"\w+", folded(text)))
 
 
 def is_vietnamese(text, names):

@@ -1,5 +1,6 @@
 """Names that keep their capitals: from a gazetteer, and as the user's own file writes them."""
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -11,10 +12,18 @@ LONGEST = 4  # words of a name that is learned
 _WORD = re.compile(r"[^\W\d_]+(?:[.\-][^\W\d_]+)*")
 
 
+@functools.lru_cache(4096)
 def folded(text):
     """NFC text without case and in one tone placement, letter by letter in the same places."""
-    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    lowered = text.lower()
+    if len(lowered) != len(text):  # "İ" has two small letters
+        lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     return to_old_placement(lowered)
+
+
+def key(text):
+    """What two texts share that differ in case, marks and tone placement alone."""
+    return " ".join(re.findall(r"\w+", folded(text)))
 
 
 def compiled(pattern, names=None):

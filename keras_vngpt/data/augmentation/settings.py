@@ -3,9 +3,19 @@
 from dataclasses import field
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, ValidationError
 
 from keras_vngpt.arguments import settings
+
+
+def _http(url):
+    try:
+        if url:
+            TypeAdapter(AnyHttpUrl).validate_python(url)
+    except ValidationError:
+        raise ValueError("must be like http://localhost:11434/v1") from None
+    return url
+
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class LanguageModelSettings:
     model: str = ""
     """its name at the endpoint; nothing asks no language model"""
-    base_url: str = ""
+    base_url: Annotated[str, AfterValidator(_http)] = ""
     """an OpenAI-compatible endpoint (http://localhost:11434/v1); nothing for OpenAI's own"""
     variants: Annotated[int, Field(ge=1, le=100)] = 10
     """phrasings to ask for, for each question"""
