@@ -167,6 +167,23 @@ def test_phrasings_that_two_questions_share_make_them_one_group(tmp_path):
     assert groups[pairs[0][0]] == groups[pairs[1][0]] != groups["Ăn gì ở Huế?"]
 
 
+def test_groups_of_the_user_keep_their_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "request,response,group\nĂn gì ở Huế?,Bún bò.,ăn\nĂn gì?,Cơm.,ăn\nỞ đâu?,Nhà.,\n"
+    )
+    keras_vngpt.augment(data=[str(path)], output=str(tmp_path / "b.jsonl"), variants=2)
+    assert {line["group"] for line in lines_of(tmp_path / "b.jsonl")} == {"ăn", "Ở đâu?"}
+
+
+def test_templates_that_fit_no_question_end(tmp_path):
+    templates = tmp_path / "t.yaml"
+    templates.write_text('tones: {a: {question: ["{Clause} thế?"]}}', encoding="utf-8")
+    data = write_csv(tmp_path / "a.csv", [("Huế thế nào?", "Huế đẹp.")])
+    given = {"data": [data], "output": str(tmp_path / "b.jsonl"), "templates": str(templates)}
+    assert keras_vngpt.augment(**given)["lines"] == 1
+
+
 def test_its_own_output_can_be_augmented_again(tmp_path):
     data = write_csv(
         tmp_path / "a.csv", [("Ăn gì ở Huế?", "Bún bò."), ("Ăn gì ở Hội An?", "Cao lầu.")]

@@ -5,9 +5,13 @@ import itertools
 import json
 import random
 import shlex
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
 
 from keras_vngpt.arguments import flatten, read_yaml, resolve
 from keras_vngpt.data.augmentation import language_model, report
@@ -141,6 +145,7 @@ class Workshop:
         self.pairs, self.rejected, self.dropped = [], [], Counter()
         self.group_of = {}  # what each question's key belongs to
         self.joined = {}  # a group, and the one that it has become part of
+        self.labels = {}  # what a group is called; by default its first question
         self.figures = {}
 
     def _cleaned(self, conversation):
@@ -160,13 +165,19 @@ class Workshop:
         """The pairs of the file, each question once, those of one `group` together."""
         groups = {}
         for number, (pair, group) in enumerate(self.inputs):
-            number = groups.setdefault(group, number) if group else number
+            if group:
+                number = groups.setdefault(group, number)
+                self.labels[number] = group
             self._add(dataclasses.replace(pair, group=number))
 
     def add_variants(self):
         """Other phrasings of each question from templates and synonyms."""
         settings = self.settings
-        for pair in list(self.pairs):
+        bar = track(
+            list(self.pairs), "variants", console=Console(stderr=True), transient=True,
+            disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        for pair in bar:
             # Of the question alone: a longer file changes nothing for the questions it had.
             generator = random.Random(f"{settings.seed} {key(pair.question)}")
             variants = self.variation.variants(pair.question, generator)
@@ -245,13 +256,11 @@ class Workshop:
     def write(self):
         """Write lines, report and rejected pairs; print the report and what to do next."""
         if not self.pairs:
-            raise Faults(
-                f"data: none of {len(self.inputs)} pairs is left; the first was stopped by "
-                f"{self.rejected[0][1]!r}"
-            )
-        labels, lines = {}, []
+            reasons = [f"{p.source}: contradicts {reason!r}" for p, reason in self.rejected]
+            raise Faults(f"data: no pair is left. {'; '.join(reasons[:1])}".strip())
+        lines = []
         for pair in self.pairs:
-            label = labels.setdefault(self._root(pair.group), pair.question)
+            label = self.labels.setdefault(self._root(pair.group), pair.question)
             lines.append(
                 {
                     "request": pair.question,

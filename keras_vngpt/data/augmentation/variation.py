@@ -99,7 +99,7 @@ class Variation:
         )
 
     def variants(self, question, random):
-        """Phrasings of a question without end, some of them repeated.
+        """Phrasings of a question, some of them repeated; without end, if there are any.
 
         Args:
             question: str, cleaned.
@@ -113,13 +113,16 @@ class Variation:
         clause = self.clause(last)
         frames = self.frames["request" if is_order(last) else "question"] or [(PLAIN, "")]
         bodies = [clause, *self.reordered(clause)]
-        while True:
+        is_fruitful = True
+        while is_fruitful:
+            is_fruitful = False
             random.shuffle(frames := list(frames))
             for text, me in frames:
                 body = self.synonyms(random.choice(bodies), random)
                 if me:
                     body = _substitute(self.self, body, lambda m, me=me: me)
                 if filled := self._fill(text, body):
+                    is_fruitful = True
                     yield lead + filled
 
     def clause(self, sentence):
