@@ -400,6 +400,94 @@ RIGHT = [
     ("Giá phòng?", "Ở Đà Lạt khoảng 400.000 đồng, ở Nha Trang gần biển khoảng 600.000 đồng."),
 ]
 
+FORBIDDEN += [("Bạn kể gì đi?", line.strip()) for line in """
+    Có biển ở Đà Lạt.
+    Ở Đà Lạt có biển.
+    Biển có ở Đà Lạt.
+    Đà Lạt là nơi có biển.
+    Tại Đà Lạt, du khách có thể tắm biển.
+    Thành phố Đà Lạt nằm cạnh biển.
+    Đà Lạt có bờ biển dài.
+    Khách sạn Đà Lạt hướng biển giá tốt.
+    Du lịch biển Đà Lạt rất hấp dẫn.
+    Đi biển ở Đà Lạt rất vui.
+    Bạn đi tắm ở biển Đà Lạt nhé.
+    Đà Lạt có view biển đẹp.
+    Hà Nội có biển.
+    Sapa có biển.
+    Hà Nội ở miền Nam.
+    Phú Quốc thuộc miền Bắc nước ta.
+    TP.HCM là thủ đô.
+    TP HCM là thủ đô của Việt Nam.
+    Thành phố Hồ Chí Minh là thủ đô nước Việt Nam.
+    Hội An nằm ở miền Bắc.
+    Hồ Gươm ở TP.HCM.
+    Vịnh Hạ Long nằm ở miền Nam.
+    Nha Trang không có biển.
+    Đà Nẵng là thành phố không có biển.
+    Hồ Hoàn Kiếm nằm ở Đà Nẵng.
+    Đà Lạt nằm ở miền Bắc Việt Nam.
+    Đà Lạt nằm ngay bên bờ biển.
+    Biển xanh cát trắng ở Đà Lạt làm say lòng người.
+    Đến Đà Lạt để tắm biển.
+    Đà Lạt nổi tiếng với biển xanh.
+    Đà Lạt nổi tiếng vì có biển.
+    Đà Lạt, nơi có bãi biển đẹp nhất Việt Nam.
+    Vì giáp biển nên Đà Lạt rất mát.
+    Đà Lạt vừa có núi vừa có biển.
+    Đà Lạt còn có biển nữa.
+    Mùa hè, Đà Lạt đông người tắm biển.
+    Đà Lạt có biển, không có núi.
+    Bãi Sau là bãi biển đẹp ở Đà Lạt.
+    Chùa Thiên Mụ ở Hà Nội.
+    Cầu Rồng ở Huế.
+    Cố đô Huế nằm ở miền Nam.
+    Đà Lạt là thủ đô của Việt Nam.
+    Mùa đông ở Sài Gòn có tuyết.
+    Tuyết rơi nhiều ở Nha Trang.
+""".strip().splitlines()]  # fmt: skip
+
+RIGHT += [("Bạn kể gì đi?", line.strip()) for line in """
+    Nha Trang có biển.
+    Nha Trang không có biển báo giao thông bằng tiếng Anh.
+    Đà Nẵng không có biển nào bẩn.
+    Đà Lạt nổi tiếng vì có hoa, không có biển.
+    Đà Lạt không phải thành phố biển.
+    Đà Lạt không nằm cạnh biển.
+    Vì không giáp biển nên Đà Lạt ít gió.
+    Dù không có biển, Đà Lạt vẫn đông khách.
+    Đà Lạt tuy không có biển nhưng rất đẹp.
+    Đà Lạt có hồ, thác và đồi thông, không có biển.
+    Đà Lạt cách biển gần nhất khoảng 100 km.
+    Du khách thích biển nên chọn Nha Trang thay vì Đà Lạt.
+    Nếu muốn tắm biển, bạn từ Đà Lạt xuống Phan Thiết.
+    Huế là cố đô, không phải thủ đô.
+    Sài Gòn không phải là thủ đô.
+    Thủ đô của Việt Nam là Hà Nội.
+    Thủ đô Hà Nội cách Sài Gòn khoảng 1.700 km.
+    Từ thủ đô Hà Nội, bạn bay vào Đà Nẵng.
+    Đà Nẵng ở miền Trung.
+    Hội An ở miền Trung, gần Đà Nẵng.
+    Sa Pa ở miền Bắc, Đà Lạt ở Tây Nguyên.
+    Phú Quốc ở miền Nam, còn Cát Bà ở miền Bắc.
+    Hà Nội ở miền Bắc và Sài Gòn ở miền Nam.
+    Cầu Vàng ở Bà Nà, Đà Nẵng.
+    Chợ Bến Thành ở Sài Gòn, cách Dinh Độc Lập 1 km.
+    Vịnh Hạ Long ở Quảng Ninh.
+    Vịnh Hạ Long ở miền Bắc.
+    Fansipan ở Sa Pa.
+    Sa Pa mùa đông có năm có tuyết, Đà Lạt thì không.
+    Đà Lạt lạnh nhưng không có tuyết.
+    Bạn bay đến Đà Nẵng, rồi đi xe đến Hội An.
+    Côn Đảo không có tàu hỏa, bạn bay hoặc đi tàu cao tốc.
+    Khách sạn ở Nha Trang hướng biển, khách sạn ở Đà Lạt hướng hồ.
+    Hồ Gươm ở Hà Nội, hồ Xuân Hương ở Đà Lạt.
+    Hoàng Sa và Trường Sa là của Việt Nam.
+    Sông Hương chảy qua Huế, còn sông Hàn chảy qua Đà Nẵng.
+    Vé tàu từ Hà Nội vào Huế khoảng 600.000 đồng.
+    Bà Nà ở Đà Nẵng, Sa Pa ở Lào Cai.
+""".strip().splitlines()]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def facts():
@@ -699,6 +787,20 @@ def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, settings, fault):
     (line,) = caught.value.faults
     assert line.startswith(fault)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_no_tensorflow(tmp_path):
+    """The package without its `__init__`, TensorFlow and Keras out of reach."""
+    script = f"""
+import sys, types
+package = types.ModuleType("keras_vngpt")
+package.__path__ = [{str(ROOT / "keras_vngpt")!r}]
+sys.modules |= {{"keras_vngpt": package, "tensorflow": None, "keras": None, "openai": None}}
+from keras_vngpt.data.augmentation.augment import augment
+augment(output="a.jsonl", variants=1)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    assert len(lines_of(tmp_path / "a.jsonl")) == 200
 
 
 def test_diversity_is_measured():

@@ -39,7 +39,7 @@ WORDS = {
     r"|chính|hiện nay|hiện tại|bây giờ|" + _KINDS_OF_PLACE + r"))*\s*$",
     "loose link": rf"^(?:\s+\w+){{0,5}}\s+(?:ở|tại|của)(?:\s+(?:{_KINDS_OF_PLACE}))?\s*$",
     "begins a sentence": r"^\W*(?:nằm|tọa lạc|giáp|là|có|với|ở|bên|ven|sát|kề)\b",
-    "comma": r"^(?!.*\b(?:còn|nhưng)\b)[^.!?;:\n]{0,60},\s*$",
+    "comma": r"^(?!.*\b(?:còn|nhưng)\b)[^.!?;:\n]{0,60}(?:,|\bnên)\s*$",
     "together": r"\s*(?:và|lẫn|cùng(?: với)?|cũng như|,)\s*(?:cả\s+|ở\s+)?",
     "and": r"^\s*(?:và|cùng|lẫn)\b",
     "all": r"\b(?:đều|cùng)\b",
@@ -59,8 +59,8 @@ WORDS = {
     r"|(?<!không )thiếu|ước)\b",
     "not so": r"\b(?:nếu|giá (?:mà|như)|(?<!lý )tưởng|nhầm|lầm|đồn(?! điền))\b",
     "not after all": r"^\W*(?:(?:là|thì)\s)?(?:(?:điều|chuyện|thông tin|tin|ý)\s)?(?:\w+\s)?"
-    r"(?:sai|không (?:đúng|phải|có|chính xác)|nhầm|lầm|bịa|vô lý|hiểu lầm|tin đồn)\b"
-    r"|^\s*đâu\W*$",
+    r"(?:sai|không (?:đúng|chính xác|(?:phải|có)(?=\W*$| vậy| thế| đâu| sự thật))|nhầm|lầm|bịa"
+    r"|vô lý|hiểu lầm|tin đồn)\b|^\s*đâu\W*$",
     "asks": r"\b(?:không|chưa|phải không|đúng không|ko|hok|hả|à|chứ|nhỉ|chăng)"
     r"(?:\s(?:ạ|vậy|thế|nhỉ|ta|em|anh|chị|bạn|cậu|mọi người))*\W*$|\bcó phải\b|\bhay(?! ho)\b",
     "yes": r"^\W*(?:dạ\W+|vâng\W+)?(?:có(?! thể| lẽ)|đúng|vâng|phải(?=\W*$|[,.!]| rồi| đó| ạ)"
@@ -68,6 +68,7 @@ WORDS = {
     "no": r"^\W*(?:dạ\W+|à\W+|ồ\W+)*(?:không(?! chỉ| những| thiếu)|chưa|rất tiếc|tiếc là|thật ra"
     r"|thực ra|chẳng|nhầm|sai)\b",
 }
+COUNTRY = ("việt nam", "viet nam")
 FEW_WORDS = 2  # so few may have no diacritics by chance
 
 
@@ -178,18 +179,21 @@ class _Reader:
         mentions = []
         for fact, subjects, claim in found:
             names, start = self._spoken_of(text, claim, places, topic, fact.within)
-            for name in map(folded, names):
-                if name in subjects and not self._is_allowed(text, claim, name):
+            for name, subject in subjects.items():
+                # "vịnh Hạ Long" is Hạ Long too.
+                is_meant = any(f" {folded(n)}".endswith(f" {name}") for n in names)
+                if is_meant and not self._is_allowed(text, claim, name):
                     denied = self._is_denied(text, start, claim)
                     asked = self._has("asks", self._sentence(text, claim))
-                    mentions.append(Mention(fact, subjects[name], denied, asked))
+                    mentions.append(Mention(fact, subject, denied, asked))
         return mentions
 
     def _spoken_of(self, text, claim, places, topic, within):
         """The names that a claim is said of, and where what is said of them begins."""
         begin = self._begin("clause", text, claim.start())
         before = [p for p in places if p[1] <= claim.start()]
-        after = [p for p in places if p[0] >= claim.end()]
+        # "đẹp nhất Việt Nam" does not say of Việt Nam that it is the finest.
+        after = [p for p in places if p[0] >= claim.end() and folded(p[2]) not in COUNTRY]
         if after and self._has("link", text[claim.end() : after[0][0]]):
             return [after[0][2]], begin  # "biển ở Đà Lạt"
         told = [p for p in before if not self._has("aside", text[: p[0]])]
@@ -266,7 +270,9 @@ class _Reader:
         said = text[min(start, claim.start()) : claim.start()]
         said = said[self._begin("last part", said, len(said)) :]
         around = text[self._begin("clause", text, claim.start()) : claim.start()]
-        if self._has("not", said + claim[0]) or self._has("not so", around):
+        if not self._has("not", claim[0]):  # "làm gì có biển" begins before the claim
+            said += claim[0]
+        if self._has("not", said) or self._has("not so", around):
             return True
         rest = text[claim.end() :]
         rest = rest[: m.start()] if (m := self.words["sentence"].search(rest)) else rest
