@@ -229,6 +229,7 @@ def test_no_system_message_on_demand(tmp_path):
         ("Đà Lạt hay Sa Pa lạnh hơn", "Đà Lạt hay Sa Pa lạnh hơn?"),
         ("Mình sắp đi huế.nên ở đâu", "Mình sắp đi Huế.nên ở đâu?"),
         ("eSIM mua ở đâu", "eSIM mua ở đâu?"),
+        ("Cần mua áo, mũ, v.v. thì mua ở đâu", "Cần mua áo, mũ, v.v. thì mua ở đâu?"),
         ("3.000 đồng mua được gì", "3.000 đồng mua được gì?"),
         ("Kh\u00e1nh ho\u00e0 có gì đẹp", "Kh\u00e1nh Ho\u00e0 có gì đẹp?"),
         (unicodedata.normalize("NFD", "đà lạt ở đâu"), "Đà Lạt ở đâu?"),
@@ -309,6 +310,8 @@ def test_one_person_speaks_in_a_variant(variation):
 def test_what_precedes_the_question_stays_before_it(variation):
     for text in some_variants(variation, "Mình sắp đi Huế. Nên ở khu nào?", 20):
         assert text.startswith("Mình sắp đi Huế. ")
+    for text in some_variants(variation, "Chợ nào ở TP. Hồ Chí Minh lớn nhất?", 20):
+        assert "chợ nào ở TP. Hồ Chí Minh lớn nhất" in text.replace("Chợ", "chợ")
 
 
 def test_typing_habits_are_off_by_default_and_on_demand(shipped, tmp_path):
@@ -492,6 +495,22 @@ RIGHT += [("Bạn kể gì đi?", line.strip()) for line in """
 @pytest.fixture(scope="module")
 def facts():
     return Facts("samples:travel_facts.yaml", GAZETTEER)
+
+
+def test_decomposed_files_are_read_as_composed_ones(tmp_path):
+    def decomposed(name, text):
+        (tmp_path / name).write_text(unicodedata.normalize("NFD", text), encoding="utf-8")
+        return str(tmp_path / name)
+
+    data = decomposed("a.csv", "request,response\nquán bà lộc ở đâu,Tới quán Bà Lộc ở huế.\n")
+    templates = decomposed("t.yaml", 'tones: {a: {question: ["Chỉ giùm {clause}?"]}}')
+    synonyms = decomposed("s.yaml", "synonyms: {ở đâu: [chỗ mô]}")
+    output = str(tmp_path / "b.jsonl")
+    keras_vngpt.augment(data=[data], output=output, templates=templates, synonyms=synonyms)
+    assert set(questions_of(output)) == {
+        "Quán Bà Lộc ở đâu?", "Chỉ giùm quán Bà Lộc ở đâu?", "Chỉ giùm quán Bà Lộc chỗ mô?",
+    }  # fmt: skip
+    assert lines_of(output)[0]["messages"][2]["content"] == "Tới quán Bà Lộc ở Huế."
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

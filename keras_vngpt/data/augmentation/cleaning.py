@@ -63,7 +63,7 @@ def clean(text, names):
     letters = [c for c in text if c.isalpha()]
     if len(letters) > 6 and sum(c.isupper() for c in letters) > 0.8 * len(letters):
         text = text.lower()  # shouted
-    text = re.sub(r"(?<=[^.][.!?] )[^\W\d_]", lambda m: m[0].upper(), names.restore(text))
+    text = re.sub(r"(?<=[^\W\d_]{2}[.!?] )[^\W\d_]", lambda m: m[0].upper(), names.restore(text))
     first = text.split(" ", 1)[0]
     if first[1:].islower() or len(first) < 2 or not first[:1].isalpha():  # "eSIM" stays
         text = text[:1].upper() + text[1:]
@@ -89,8 +89,8 @@ def clean_question(text, names):
 
 
 def sentences(text):
-    """The sentences of a text, each with its mark."""
-    return re.split(r"(?<=[^\W\d_][.!?…]) +(?=\S)", text)
+    """The sentences of a text, each with its mark; "TP. Hồ Chí Minh" and "v.v." end none."""
+    return re.split(r"(?<=\w\w[.!?…])(?<!\b[Tt][PpXxTt]\.) +(?=\S)", text)
 
 
 def is_order(sentence):

@@ -1,6 +1,7 @@
 """The data files that a user may replace: read, checked, every fault by file and line."""
 
 import re
+import unicodedata
 from typing import Annotated
 
 import pydantic
@@ -41,7 +42,7 @@ def read_yaml(pattern, schema):
         >>> read_yaml("samples:travel_kinds.yaml", dict[str, list[Pattern]])
     """
     path = locate(pattern)
-    values = arguments.read_yaml(path)
+    values = _composed(arguments.read_yaml(path))
     try:
         return pydantic.TypeAdapter(schema).validate_python(values)
     except pydantic.ValidationError as error:
@@ -51,6 +52,15 @@ def read_yaml(pattern, schema):
             f"{'.'.join(map(str, detail['loc']))}: {arguments.explain(detail)}"
             for detail in error.errors()
         ) from None
+
+
+def _composed(value):
+    """The same values with all texts in NFC."""
+    if isinstance(value, dict):
+        return {_composed(k): _composed(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_composed(v) for v in value]
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def read_lines(pattern):

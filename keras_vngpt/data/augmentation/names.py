@@ -51,7 +51,8 @@ class Names:
     """
 
     def __init__(self, names):
-        self.names = {folded(" ".join(name.split())): " ".join(name.split()) for name in names}
+        names = [" ".join(unicodedata.normalize("NFC", name).split()) for name in names]
+        self.names = {folded(name): name for name in names}
         longest_first = sorted(self.names, key=len, reverse=True)
         self.pattern = "(?:" + ("|".join(map(re.escape, longest_first)) or r"(?!)") + ")"
         self._compiled = re.compile(rf"(?<!\w){self.pattern}(?!\w)")
@@ -76,6 +77,7 @@ class Names:
         a single word only if it always has them.
         """
         capital, everywhere = Counter(), Counter()
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
         for text in texts:
             words = list(_WORD.finditer(text))
             is_capital = [
