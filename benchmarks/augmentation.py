@@ -3,7 +3,8 @@
     python benchmarks/augmentation.py
 
 The templates are parted: every third one makes the phrasings to test on, the others those to train
-on. Both models start from one pre-training and see equally many tokens of the same questions.
+on. All models start from one pre-training. The originals are trained on for as many tokens as the
+augmented set and, lest those be too many for so few lines, for `--passes` as well.
 """
 
 import argparse
@@ -75,7 +76,8 @@ def main():
     parser.add_argument("--variants", type=int, default=10, help="to train on, of each question")
     parser.add_argument("--test_variants", type=int, default=3, help="to test on, of each question")
     parser.add_argument("--pretrain_tokens", type=int, default=500_000)
-    parser.add_argument("--tokens", type=int, default=1_500_000, help="of each fine-tuning")
+    parser.add_argument("--tokens", type=int, default=1_500_000, help="to fine-tune on")
+    parser.add_argument("--passes", type=float, default=20, help="over the originals, once")
     parser.add_argument("--hidden_dim", type=int, help="instead of the preset's, to try the script")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default="runs/augmentation", help="where everything goes")
@@ -94,17 +96,22 @@ def main():
         skip=["finetune", "export"],
     )
     runs = {}
-    for name, path in train_sets.items():
+    cases = {
+        "originals": (train_sets["originals"], {"tokens": given.tokens}),
+        "originals, few passes": (train_sets["originals"], {"epochs": given.passes}),
+        "augmented": (train_sets["augmented"], {"tokens": given.tokens}),
+    }
+    for name, (path, stop) in cases.items():
         runs[name] = keras_vngpt.fit(
             **common,
-            name=name,
+            name=name.replace(",", ""),
             init=str(base.folder),
             skip=["pretrain", "export"],
             finetune={
                 "data": [str(path)],
                 "test_data": [str(held_out)],
                 "validation_share": 0.0,  # every question is trained on
-                "tokens": given.tokens,
+                **stop,
                 "evaluations": 3,
                 "patience": 0,
                 "prompts": [],

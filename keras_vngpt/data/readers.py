@@ -110,14 +110,15 @@ def locate(pattern):
 def _files(patterns, suffixes, faults):
     for pattern in patterns:
         path = locate(pattern)
-        pattern = str(path)
         if path.is_dir():
             found = sorted(p for suffix in suffixes for p in path.rglob(suffix))
             problem = f"no {' or '.join(suffixes)} file in this folder"
         elif path.is_file():
             found = [path]
         else:
-            found = sorted(p for p in map(Path, glob.glob(pattern, recursive=True)) if p.is_file())
+            found = sorted(
+                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
+            )
             problem = "no such file, folder or glob"
         if not found:
             faults.append(f"{pattern}: {problem}")
