@@ -18,13 +18,15 @@ class Conversation:
         prompts: tuple of str; a system text stands before the first, separated by a newline.
         responses: tuple of str, as many.
         source: "file:line".
-        group: str, what keeps together in a split; by default the last request.
+        group: str, what a split keeps together; "" for the request by itself.
+        system: str, the system text that the first prompt begins with, if any.
     """
 
     prompts: tuple
     responses: tuple
     source: str
     group: str = ""
+    system: str = ""
 
     @property
     def key(self):
@@ -131,10 +133,9 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         n_before = len(conversations) + len(faults)
         for place, record in read_records(path, faults):
             try:
-                prompts, responses = _turns(record, columns)
-                group = record.get("group", "")
-                group = group if isinstance(group, str) else json.dumps(group)
-                conversations.append(Conversation(prompts, responses, place, group))
+                prompts, responses, system = _turns(record, columns)
+                group = _group(record)
+                conversations.append(Conversation(prompts, responses, place, group, system))
             except MissingColumn as fault:
                 if _has_lines_of_their_own(path):
                     faults.append(f"{place}: {fault}")
@@ -156,7 +157,7 @@ class MissingColumn(ValueError):
 
 
 def _turns(record, columns):
-    """One record as `(prompts, responses)`; a `ValueError` says what is wrong with it."""
+    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
     if not _is_object(record):
         raise ValueError(f"needs an object with request and response, is {json.dumps(record)[:40]}")
     pairs = COLUMN_NAMES
@@ -167,6 +168,7 @@ def _turns(record, columns):
             return (
                 (_filled(record[request], request),),
                 (_filled(record[response], response),),
+                "",
             )
     if "messages" in record:
         return _message_turns(record["messages"])
@@ -182,7 +184,7 @@ def _message_turns(messages):
     messages = list(messages)
     system = ""
     if messages and messages[0].get("role") == "system":
-        system = _filled(messages.pop(0).get("content"), "system message") + "\n"
+        system = _filled(messages.pop(0).get("content"), "system message")
     roles = [m.get("role") for m in messages]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         raise ValueError(
@@ -190,8 +192,18 @@ def _message_turns(messages):
             f"roles are {', '.join(map(str, roles)) or 'none'}"
         )
     contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = system + contents[0]
-    return tuple(contents[::2]), tuple(contents[1::2])
+    contents[0] = f"{system}\n{contents[0]}" if system else contents[0]
+    return tuple(contents[::2]), tuple(contents[1::2]), system
+
+
+def _group(record):
+    """What the record is kept together with; numbers are names too."""
+    group = record.get("group")
+    if isinstance(group, int):
+        group = str(group)
+    if group is None or group == "":  # an empty cell of a CSV
+        return ""
+    return _filled(group, "group")
 
 
 def _filled(value, name):

@@ -46,17 +46,16 @@ def find_sources(patterns, suffixes, faults):
         if name.startswith(TFDS):
             sources.append(Source(name, (name,), share))
             continue
-        place = name
-        if name.startswith("samples:"):
-            place = str(SAMPLES / name.removeprefix("samples:"))
-        path = Path(place)
+        path = locate(name)
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.is_file() and _ends(p, suffixes))
             problem = f"no {' or '.join(f'*{s}' for s in suffixes)} file in this folder"
         elif path.is_file():
             found, problem = [path], ""
         else:
-            found = sorted(p for p in map(Path, glob.glob(place, recursive=True)) if p.is_file())
+            found = sorted(
+                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
+            )
             problem = "no such file, folder or glob"
         if found:
             sources.append(Source(name, tuple(found), share))
@@ -67,6 +66,13 @@ def find_sources(patterns, suffixes, faults):
         without = next(source.name for source in sources if source.share is None)
         faults.append(f"{without}: needs a share too, as {without}:0.5, since another has one")
     return sources
+
+
+def locate(name):
+    """The path that a user means: "samples:NAME" is a file that the package ships."""
+    if name.startswith("samples:"):
+        return SAMPLES / name.removeprefix("samples:")
+    return Path(name)
 
 
 def _share(pattern, faults):

@@ -124,8 +124,9 @@ def _check_conversations(data, stage, faults):
             return items, _attempt(read, given, name, faults)
         rest, part = split_by_hash(items, share, lambda c: c.key, salt=name)
         if share and not (rest and part):  # too few for the hash to part them
-            rest, part = (items[:-1], items[-1:]) if len(items) > 1 else (items, [])
-        return rest, part
+            rest = [item for item in items if item.key != items[-1].key]
+            part = [item for item in items if item.key == items[-1].key] if rest else []
+        return rest or items, part
 
     test_data = stage.test_data
     if test_data is None and stage.data == ["samples:home_train.jsonl"]:
