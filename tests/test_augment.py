@@ -30,7 +30,7 @@ from keras_vngpt.data.augmentation.variation import Variation, without_diacritic
 from keras_vngpt.data.readers import Conversation, read_conversations
 from keras_vngpt.data.splits import split_by_hash
 from keras_vngpt.faults import Faults
-from keras_vngpt.runs.prepare import _key, read
+from keras_vngpt.runs.check import check
 from keras_vngpt.runs.settings import resolve_settings
 
 GAZETTEER = read_lines("samples:travel_names.txt")
@@ -106,7 +106,7 @@ def test_variants_of_one_question_never_fall_on_two_sides(shipped, tmp_path):
     settings, _ = resolve_settings(
         None, {"finetune.data": [path], "skip": ["pretrain"], "folder": str(tmp_path)}
     )
-    _, sides = read(settings)
+    sides = check(settings).conversations
     groups = [{c.group for c in sides[name]} for name in ("train", "validation", "test")]
     assert all(groups) and sum(map(len, groups)) == 100
     assert len(set.union(*groups)) == 100
@@ -119,16 +119,16 @@ def test_groups_stay_together_where_the_hash_parts_nothing(tmp_path):
     path.write_text("\n".join(map(json.dumps, records)))
     given = {"finetune.data": [str(path)], "skip": ["pretrain"]}
     given |= {"finetune.test_share": 1e-9, "finetune.validation_share": 0}
-    _, sides = read(resolve_settings(None, given)[0])
+    sides = check(resolve_settings(None, given)[0]).conversations
     assert {c.group for c in sides["test"]} == {"b"} and len(sides["test"]) == 5
     assert {c.group for c in sides["train"]} == {"a"}
 
 
 def test_a_group_is_the_key_of_the_split():
     conversations = [Conversation((f"câu {i}",), ("x",), "", f"nhóm {i // 5}") for i in range(500)]
-    rest, part = split_by_hash(conversations, 0.3, _key)
+    rest, part = split_by_hash(conversations, 0.3, lambda c: c.key)
     assert not {c.group for c in rest} & {c.group for c in part} and part
-    assert _key(Conversation(("câu",), ("x",), "")) == "câu"
+    assert Conversation(("câu",), ("x",), "").key == "câu"
 
 
 @pytest.mark.parametrize("group, read_as", [("a", "a"), (7, "7"), (None, ""), ("", "")])
