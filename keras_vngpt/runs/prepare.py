@@ -75,7 +75,7 @@ def prepare_tokenizer(settings, data, store):
     default_size = PRESETS[settings.model.preset]["vocabulary_size"]
     folder = store / f"tokenizer-{fingerprint(texts, vars(settings.tokenizer), default_size)}"
     if folder.is_dir():
-        print(f"tokenizer: {folder}")
+        print(f"tokenizer: unchanged, taken from {folder}")
         return folder
     print("tokenizer: training")
     tokenizer = train_tokenizer(
