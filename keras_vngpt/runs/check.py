@@ -41,8 +41,11 @@ class Data:
     n_documents: int = 0
 
     def documents(self, source, faults=None):
-        """The documents of a source, as they are learned."""
-        documents = stream_documents(source.paths, [] if faults is None else faults, self.column)
+        """The documents of a source, as they stand there."""
+        return stream_documents(source.paths, [] if faults is None else faults, self.column)
+
+    def part(self, documents):
+        """Documents as they are learned: those of a small corpus in parts."""
         for boundary in self.boundaries:
             documents = _parted(documents, boundary)
         return documents
@@ -99,9 +102,8 @@ def _sample(data, stage, faults):
     data.sample, data.n_documents = [], 0
     size, rate = 0, 1.0
     for source in data.sources:
-        for text in data.documents(source, faults):
+        for text in data.part(map(mend, data.documents(source, faults))):
             data.n_documents += 1
-            text = mend(text)
             if in_part(text, share, "validation") or not in_part(text, rate, "tokenizer"):
                 continue
             data.sample.append(text)

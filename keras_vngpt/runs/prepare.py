@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -48,6 +49,11 @@ def prepare(settings):
     """
     data = check(settings)
     store = Path(settings.folder) / ".prepared"
+    with nothing_on_a_fault(store):
+        return data, *_prepare(settings, data, store)
+
+
+def _prepare(settings, data, store):
     folders = {"tokenizer": prepare_tokenizer(settings, data, store)}
     tokenizer = load_tokenizer(folders["tokenizer"])
     figures = {"vocabulary_size": tokenizer.vocabulary_size()}
@@ -61,7 +67,23 @@ def prepare(settings):
         folder = prepare_stage(settings, data, preprocessor, folders["tokenizer"], store)
         folders[stage] = folder
         figures |= json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    return data, folders, figures
+    return folders, figures
+
+
+@contextmanager
+def nothing_on_a_fault(store):
+    """Takes what is new in the store away again when the data turns out to be of no use."""
+    old = set(store.iterdir()) if store.is_dir() else set()
+    is_new = [folder for folder in (store, store.parent) if not folder.exists()]
+    try:
+        yield
+    except Faults:
+        for folder in set(store.iterdir() if store.is_dir() else ()) - old:
+            shutil.rmtree(folder)
+        for folder in is_new:
+            if folder.is_dir():
+                folder.rmdir()
+        raise
 
 
 def prepare_tokenizer(settings, data, store):
@@ -116,26 +138,29 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
         for source in data.validation_sources:
             clean.remember(data.documents(source))
         given = folder / "given"
-        sides = prepare_corpus(data.validation_sources, data.documents, iter, preprocessor, given)
+        sides = prepare_corpus(
+            data.validation_sources, data.documents, data.part, preprocessor, given
+        )
         figures["validation"] = sides["train"]
         shutil.rmtree(folder / "validation", ignore_errors=True)
         os.replace(given / "train", folder / "validation")
     sides = prepare_corpus(
-        data.sources, data.documents, clean, preprocessor, folder, share, data.n_documents
+        data.sources,
+        data.documents,
+        lambda documents: data.part(clean(documents)),
+        preprocessor,
+        folder,
+        share,
+        data.n_documents,
     )
     figures = {**sides, **figures}
-    if not figures["train"]:
+    n_tokens = figures["train"].get("tokens", 0)
+    if n_tokens < stage.sequence_length:
+        taken = [f"{r.documents:,} {name}" for name, r in clean.removed.items() if r.documents]
         raise Faults(
-            "pretrain.data: no text is left after cleaning. "
-            f"{'; '.join(f'{n}: {r.documents:,} documents' for n, r in clean.removed.items())}"
-        )
-    train = Rows.load(folder / "train")
-    if train.tokens < train.length:
-        shutil.rmtree(folder)
-        raise Faults(
-            "pretrain.data: the text is shorter than a row: "
-            f"{train.tokens} tokens, a row has {train.length}. "
-            "Give more text, or a smaller pretrain.sequence_length"
+            f"pretrain.data: the text is shorter than a row: {n_tokens} tokens, a row has "
+            f"{stage.sequence_length}. Give more text, or a smaller pretrain.sequence_length"
+            + (f". Cleaning left out {', '.join(taken)} (see --pretrain.clean)" if taken else "")
         )
     if not figures["validation"]:  # too few documents for one to be held out
         figures["validation"] = figures["train"]

@@ -1,13 +1,19 @@
 """Rows as the model will see them, before any training."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_vngpt.data.rows import Rows
-from keras_vngpt.runs.prepare import prepare
+from keras_vngpt.data.examples import prepare_conversations, prepare_documents
+from keras_vngpt.runs.check import check
+from keras_vngpt.runs.prepare import make_preprocessor, prepare_tokenizer
 from keras_vngpt.runs.settings import Size, resolve_settings
 from keras_vngpt.text.tokenizer import load_tokenizer
+
+ENOUGH_ITEMS = 200  # documents or conversations, from which the rows shown are packed
 
 
 def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **settings):
@@ -33,12 +39,17 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
     """
     console = Console()
     settings, _ = resolve_settings(config, settings)
-    _, folders, _ = prepare(settings)
-    tokenizer = load_tokenizer(folders["tokenizer"])
-    for stage in ("pretrain", "finetune"):
-        if stage not in folders:
+    data = check(settings)
+    with TemporaryDirectory() as store:
+        tokenizer = load_tokenizer(prepare_tokenizer(settings, data, Path(store)))
+    for stage, items, pack in (
+        ("pretrain", data.sample, prepare_documents),
+        ("finetune", data.conversations.get("train"), prepare_conversations),
+    ):
+        if not items:
             continue
-        of_stage = Rows.load(folders[stage] / "train")
+        preprocessor = make_preprocessor(stage, settings, tokenizer)
+        of_stage = pack(items[:ENOUGH_ITEMS], preprocessor).rows
         for number in range(min(rows, len(of_stage))):
             title = f"{stage}, row {number + 1}: {of_stage.length} positions"
             show_row(console, title, of_stage, number, tokenizer, positions)
