@@ -4,6 +4,7 @@ from keras_vngpt.quiet import import_tensorflow
 
 import_tensorflow()
 
+from keras_vngpt.data.augmentation.augment import augment  # noqa: E402
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor  # noqa: E402
 from keras_vngpt.evaluation.evaluate import evaluate  # noqa: E402
 from keras_vngpt.generation.chat import chat  # noqa: E402
@@ -28,6 +29,7 @@ __all__ = [
     "VnGPTCausalLM",
     "VnGPTCausalLMPreprocessor",
     "VnGPTTokenizer",
+    "augment",
     "chat",
     "evaluate",
     "export",

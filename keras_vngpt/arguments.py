@@ -55,7 +55,7 @@ def resolve(schema, *layers):
         for detail in error.errors():
             name = ".".join(str(part) for part in detail["loc"])
             name = next((n for n in merged if name == n or name.startswith(n + ".")), name)
-            faults.append(f"{_place(origins.get(name), name)}{name}: {_explain(detail)}")
+            faults.append(f"{_place(origins.get(name), name)}{name}: {explain(detail)}")
     if faults:
         raise Faults(dict.fromkeys(faults))
     return {p.name: checked[p.name] for p in _parameters(schema)}
@@ -220,7 +220,8 @@ def _place(origin, name):
     return f"{origin}:{line}: "
 
 
-def _explain(detail):
+def explain(detail):
+    """One of pydantic's error details as a phrase that follows the name of the setting."""
     message = re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"])
     message = re.sub(r"^Input should be", "must be", message)
     if detail["type"] == "missing":

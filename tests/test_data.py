@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
-from keras_vngpt.data.examples import prepare_items
+from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.rows import Rows, best_fit, flow
@@ -83,7 +83,7 @@ def test_all_faults_of_all_files_at_once(tmp_path):
     with pytest.raises(Faults) as caught:
         read_conversations([a, b, str(tmp_path / "none.jsonl")])
     assert [line.split(": ")[0] for line in caught.value.faults] == [
-        f"{a}:1", f"{a}:2", f"{a}:3", f"{b}:1", str(tmp_path / "none.jsonl"),
+        str(tmp_path / "none.jsonl"), f"{a}:1", f"{a}:2", f"{a}:3", f"{b}:1",
     ]  # fmt: skip
 
 
@@ -96,12 +96,13 @@ def test_the_same_text_always_falls_on_the_same_side():
 
 
 def triples_of(lengths):
-    """Documents of ones, twos, ...: token, target and weight tell where they came from."""
-    return [(np.full(n, i), np.full(n, i), np.ones(n)) for i, n in enumerate(lengths, 1)]
+    """Documents of ones, twos, ..., end to end: a token tells where it came from."""
+    tokens = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    return (tokens, tokens, np.ones(len(tokens))), np.array(lengths)
 
 
 def test_flow_fills_every_row_and_loses_nothing():
-    rows = flow(triples_of([5, 3, 9]), 4)
+    rows = flow(*triples_of([5, 3, 9]), 4)
     assert rows.token_ids.tolist() == [[1, 1, 1, 1], [1, 2, 2, 2], [3] * 4, [3] * 4, [3, 0, 0, 0]]
     assert rows.segment_ids.tolist() == [
         [1, 1, 1, 1], [1, 2, 2, 2], [1] * 4, [1] * 4, [1, 0, 0, 0],
@@ -111,7 +112,7 @@ def test_flow_fills_every_row_and_loses_nothing():
 
 def test_best_fit_keeps_documents_whole():
     lengths = np.random.default_rng(0).integers(1, 17, 200)
-    rows = best_fit(triples_of(lengths), 32)
+    rows = best_fit(*triples_of(lengths), 32)
     assert rows.fill > 0.95
     found = {}
     for tokens, segments in zip(rows.token_ids, rows.segment_ids, strict=True):
@@ -122,7 +123,7 @@ def test_best_fit_keeps_documents_whole():
 
 
 def test_rows_come_back_from_disk(tmp_path):
-    rows = best_fit(triples_of([5, 3, 9]), 16)
+    rows = best_fit(*triples_of([5, 3, 9]), 16)
     rows.save(tmp_path / "rows")
     for name, array in vars(Rows.load(tmp_path / "rows")).items():
         np.testing.assert_array_equal(array, getattr(rows, name))
@@ -131,7 +132,7 @@ def test_rows_come_back_from_disk(tmp_path):
 def test_no_row_is_all_unweighted_and_bytes_are_counted(tokenizer):
     conversations = [Conversation(("hỏi",), ("đáp",), ""), Conversation(("x",), ("",), "")]
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32, eos_weight=0.0)
-    prepared = prepare_items(conversations, preprocessor)
+    prepared = prepare_conversations(conversations, preprocessor)
     assert prepared.cuts["rows dropped"] == 1
     assert prepared.rows.sample_weight.any(axis=1).all()
     assert prepared.scored_bytes == len("đáp".encode())
@@ -145,13 +146,13 @@ def steps(rows, start, stop, seed=0):
 
 
 def test_the_order_depends_on_seed_and_step_alone():
-    rows = flow(triples_of([40] * 5), 8)
+    rows = flow(*triples_of([40] * 5), 8)
     assert steps(rows, 0, 30)[13:] == steps(rows, 13, 30)
     assert steps(rows, 0, 30, seed=1) != steps(rows, 0, 30)
 
 
 def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
-    rows = flow(triples_of([8] * 10), 8)
+    rows = flow(*triples_of([8] * 10), 8)
     firsts = [[row[0] for batch, _ in steps(rows, s, s + 5) for row in batch] for s in (0, 5)]
     assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(1, 11))
     assert firsts[0] != firsts[1]

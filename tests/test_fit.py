@@ -329,7 +329,9 @@ def test_preview_shows_token_target_and_weight(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["fit", "preview", "generate", "chat", "evaluate", "export"])
+@pytest.mark.parametrize(
+    "name", ["augment", "fit", "preview", "generate", "chat", "evaluate", "export"]
+)
 def test_help_teaches(name):
     done = verb(name, "--help")
     assert done.returncode == 0 and done.stderr == ""

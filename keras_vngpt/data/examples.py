@@ -1,6 +1,6 @@
-"""From documents and conversations to packed rows, every cut counted."""
+"""Documents and conversations to packed rows, every cut counted."""
 
-import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 import keras
@@ -11,7 +11,8 @@ from keras_vngpt.data.rows import Rows, best_fit, flow
 from keras_vngpt.faults import Faults
 from keras_vngpt.quiet import verbosity
 
-BATCH = 512
+BATCH = 512  # conversations that are tokenised at once
+BATCH_BYTES = 2**19  # text of documents that is
 
 
 @dataclass
@@ -21,31 +22,46 @@ class Prepared:
     Args:
         rows: `Rows`.
         scored_bytes: int, UTF-8 bytes of the text that carries weight.
-        weight: float, the sum of all weights.
         cuts: dictionary of counts: requests and responses cut, turns and rows dropped.
     """
 
     rows: Rows
     scored_bytes: int
-    weight: float
     cuts: dict = field(default_factory=dict)
 
-    @property
-    def bits_per_nat(self):
-        """From nats per scored token to bits per byte of the scored text."""
-        return self.weight / max(1, self.scored_bytes) / math.log(2)
 
-
-def prepare_items(items, preprocessor, name="data"):
-    """Documents, or conversations, to rows.
-
-    Documents flow from row to row, nothing is cut. Conversations stay whole and are packed by best
-    fit; what is too long for a row is cut as the preprocessor says.
+def prepare_documents(documents, preprocessor):
+    """Documents to rows: they flow from row to row, nothing is cut.
 
     Args:
-        items: list of str, or list of `Conversation`.
+        documents: list of str.
         preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
-        name: what a message calls the items.
+
+    Returns:
+        `Prepared`.
+    """
+    batches, size = [[]], 0
+    for document in documents:
+        if size > BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(document)
+        size += len(document)
+    batches = (tf.constant(batch) for batch in batches)
+    columns, sizes, _ = _triples(batches, preprocessor, None)
+    n_bytes = sum(len(document.encode()) for document in documents)
+    return Prepared(flow(columns, sizes, preprocessor.sequence_length), n_bytes)
+
+
+def prepare_conversations(conversations, preprocessor, name="data"):
+    """Conversations to rows: they stay whole and are packed by best fit.
+
+    What is too long for a row is cut as the preprocessor says.
+
+    Args:
+        conversations: list of `Conversation`.
+        preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
+        name: what a message calls the conversations.
 
     Returns:
         `Prepared`.
@@ -54,41 +70,36 @@ def prepare_items(items, preprocessor, name="data"):
         Faults: where no response is left.
     """
     length = preprocessor.sequence_length
-    if isinstance(items[0], str):
-        triples, cuts = _triples(items, preprocessor, None)
-        rows, scored_text = flow(triples, length), items
-    else:
-        triples, cuts = _triples(items, preprocessor, length)
-        scored = [triple for triple in triples if triple[2].any()]
-        cuts["rows dropped"] = len(triples) - len(scored)
-        if not scored:
-            raise Faults(f"{name}: no response is left to learn from")
-        rows = best_fit(scored, length)
-        scored_text = [text for item in items for text in item.responses]
-    n_bytes = sum(len(text.encode()) for text in scored_text)
-    return Prepared(rows, n_bytes, sum(float(w.sum()) for _, _, w in triples), cuts)
+    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="text")
 
-
-def _triples(items, preprocessor, length):
-    triples, cuts = [], {}
-    bar = None
-    if len(items) > 20 * BATCH:
-        bar = keras.utils.Progbar(len(items), verbose=verbosity(), unit_name="text")
-    for start in range(0, len(items), BATCH):
-        batch = items[start : start + BATCH]
-        if isinstance(batch[0], str):
-            texts = tf.constant(batch)
-        else:
-            texts = {
+    def batches():
+        for start in range(0, len(conversations), BATCH):
+            batch = conversations[start : start + BATCH]
+            yield {
                 "prompts": tf.ragged.constant([c.prompts for c in batch]),
                 "responses": tf.ragged.constant([c.responses for c in batch]),
             }
-        *columns, counts = preprocessor.documents(texts, length)
-        splits = columns[0].row_splits.numpy()[1:-1]
-        columns = (np.split(column.flat_values.numpy(), splits) for column in columns)
-        triples += zip(*columns, strict=True)
-        for name, count in counts.items():
-            cuts[name] = cuts.get(name, 0) + int(count)
-        if bar:
-            bar.update(start + len(batch))
-    return triples, cuts
+            if len(conversations) > 20 * BATCH:
+                bar.update(start + len(batch))
+
+    columns, sizes, cuts = _triples(batches(), preprocessor, length)
+    document = np.repeat(np.arange(len(sizes)), sizes)
+    is_scored = np.bincount(document, columns[2], minlength=len(sizes)) > 0
+    cuts["rows dropped"] = int(np.sum(~is_scored))
+    if not is_scored.any():
+        raise Faults(f"{name}: no response is left to learn from")
+    columns, sizes = [column[is_scored[document]] for column in columns], sizes[is_scored]
+    n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
+    return Prepared(best_fit(columns, sizes, length), n_bytes, dict(cuts))
+
+
+def _triples(batches, preprocessor, length):
+    """The triples of all batches end to end, the positions of each document, and the cuts."""
+    parts, sizes, cuts = [], [], Counter()
+    for batch in batches:
+        *columns, counts = preprocessor.documents(batch, length)
+        parts.append([column.flat_values.numpy() for column in columns])
+        sizes.append(columns[0].row_lengths().numpy())
+        cuts.update({name: int(count) for name, count in counts.items()})
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return columns, np.concatenate(sizes), cuts

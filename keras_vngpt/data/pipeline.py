@@ -3,11 +3,16 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_vngpt.data.rows import Mixture
 
-def training_batches(rows, batch_size, seed, start, stop):
+TURNS = 1024  # in which the sources of a mixture have their shares
+
+
+def training_batches(rows, batch_size, seed, start, stop, mixture=None):
     """The batches of steps `start` to `stop`, the same however often training was interrupted.
 
-    Every pass over the rows has a permutation of its own.
+    Every pass over the rows has a permutation of its own. In a mixture each source has its passes:
+    a small one with a large share is read several times while a large one is read once.
 
     Args:
         rows: `Rows`.
@@ -15,6 +20,7 @@ def training_batches(rows, batch_size, seed, start, stop):
         seed: int.
         start: int, first step.
         stop: int, the step after the last.
+        mixture: optional `Mixture` of the rows.
 
     Returns:
         `tf.data.Dataset` of `({"token_ids", "padding_mask"}, target, sample_weight)`, each
@@ -23,11 +29,18 @@ def training_batches(rows, batch_size, seed, start, stop):
     Example:
         >>> model.fit(training_batches(rows, batch_size=32, seed=0, start=0, stop=1000))
     """
-    n_rows = len(rows)
+    mixture = mixture or Mixture((len(rows),), (1.0,))
+    n_rows = tf.constant(mixture.rows, "int64")
+    first_row = tf.cumsum(n_rows, exclusive=True)
+    turns, rank, n_turns = map(tf.constant, _turns(mixture.shares, seed))
 
     def index(place):
-        return tf.random.experimental.index_shuffle(
-            place % n_rows, tf.stack([tf.cast(seed, "int64"), place // n_rows]), n_rows - 1
+        turn = place % TURNS
+        source = turns[turn]
+        place = (place // TURNS) * n_turns[source] + rank[turn]  # among those of its source
+        n = n_rows[source]
+        return first_row[source] + tf.random.experimental.index_shuffle(
+            place % n, tf.stack([seed + source, place // n]), n - 1
         )
 
     places = tf.data.Dataset.range(start * batch_size, stop * batch_size)
@@ -46,6 +59,17 @@ def evaluation_batches(rows, batch_size):
     """
     places = tf.data.Dataset.range(len(rows)).batch(batch_size)
     return _read(places, rows, None)
+
+
+def _turns(shares, seed):
+    """Whose turn it is, which of its turns that is, and how many each source has."""
+    ends = np.round(np.cumsum(shares) / np.sum(shares) * TURNS).astype(int)
+    n_turns = np.diff(ends, prepend=0)
+    turns = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(shares)), n_turns))
+    rank = np.zeros(TURNS, np.int64)
+    for source, n in enumerate(n_turns):
+        rank[turns == source] = np.arange(n)
+    return turns, rank, n_turns
 
 
 def _read(indices, rows, batch_size):

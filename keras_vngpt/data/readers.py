@@ -1,17 +1,12 @@
-"""Files to documents and conversations, every fault named by file and line."""
+"""Records to documents and conversations, every fault named by file and line."""
 
-import csv
-import glob
-import io
 import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
+from keras_vngpt.data.formats import DUMPS, TABLES, TEXT, read_records
+from keras_vngpt.data.sources import find_sources
 from keras_vngpt.faults import Faults
 
-MAX_FAULTS_SHOWN = 20
-SAMPLES = Path(__file__).parents[1] / "samples"
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
 
 
@@ -23,46 +18,105 @@ class Conversation:
         prompts: tuple of str; a system text stands before the first, separated by a newline.
         responses: tuple of str, as many.
         source: "file:line".
+        group: str, what a split keeps together; "" for the request by itself.
+        system: str, the system text that the first prompt begins with, if any.
     """
 
     prompts: tuple
     responses: tuple
     source: str
+    group: str = ""
+    system: str = ""
+
+    @property
+    def key(self):
+        """What a split hashes."""
+        return self.group or self.prompts[-1]
 
 
-def read_documents(patterns):
-    """Read documents from text files: a blank line stands between two.
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, or the names of a JSON object, that hold what is learned.
 
     Args:
-        patterns: list of str, each a file, a folder (its `*.txt`, at any depth) or a glob.
+        text: of a document.
+        request: of a request; by default "request" or "prompt".
+        response: of a response; by default "response" or "completion".
+        split: of the side that a record belongs to: "train", "validation" or "test".
+    """
+
+    text: str = "text"
+    request: str | None = None
+    response: str | None = None
+    split: str | None = None
+
+
+def find_documents(patterns, faults):
+    """The sources of documents: `find_sources` with all formats."""
+    return find_sources(patterns, (*TEXT, *TABLES, *DUMPS), faults)
+
+
+def stream_documents(paths, faults, column="text"):
+    """The documents of files, one after another.
+
+    Args:
+        paths: of a `Source`.
+        faults: list, that gets a line for everything that is broken.
+        column: str, the column of the text in JSONL, CSV, TSV, Parquet and TFDS.
+
+    Yields:
+        str.
+
+    Example:
+        >>> for document in stream_documents([Path("a.txt"), Path("b.parquet")], faults): ...
+    """
+    for path in paths:
+        for place, record in read_records(path, faults):
+            text = record.get(column if _is_table(path) else "text") if _is_object(record) else None
+            if isinstance(text, str):
+                if text.strip():
+                    yield text
+                continue
+            has = ", ".join(map(str, record)) if _is_object(record) else json.dumps(record)[:40]
+            faults.append(f'{place}: needs text in "{column}", has {has or "nothing"}')
+            if not _has_lines_of_their_own(path):  # all rows of a table are alike
+                break
+
+
+def read_documents(patterns, column="text"):
+    """All documents of text files, tables, Wikipedia dumps and TFDS data sets.
+
+    Args:
+        patterns: list of str, as for `find_sources`.
+        column: str, as for `stream_documents`.
 
     Returns:
         list of str.
 
     Raises:
-        Faults: a pattern without files, an empty file, invalid UTF-8.
+        Faults: a pattern without files, an empty file, invalid UTF-8, ...
 
     Example:
         >>> documents = read_documents(["truyen/*.txt"])
     """
-    documents, faults = [], []
-    for path in _files(patterns, ("*.txt",), faults):
-        if text := _text(path, faults):
-            parts = (part.strip("\n") for part in re.split(r"\n[ \t]*\n", text))
-            documents += [part for part in parts if part.strip()]
-    _raise(faults)
+    faults = []
+    sources = find_documents(patterns, faults)
+    documents = [d for s in sources for d in stream_documents(s.paths, faults, column)]
+    if faults:
+        raise Faults(faults)
     return documents
 
 
-def read_conversations(patterns):
-    """Read requests with their responses from JSONL and CSV files.
+def read_conversations(patterns, columns=Columns()):  # noqa: B008
+    """Read requests with their responses from JSONL, CSV, TSV, Parquet and TFDS data sets.
 
-    A line of JSONL, or a row of CSV, has `request` and `response`, or `prompt` and `completion`; a
-    line of JSONL may have `messages` instead, a list of `{"role", "content"}` with the roles
-    system (first, optional), user and assistant in turn.
+    A record has `request` and `response`, or `prompt` and `completion`, or what `columns` names;
+    or else `messages`, a list of `{"role", "content"}` with the roles system (first, optional),
+    user and assistant in turn. A `group` beside them keeps records on one side of a split.
 
     Args:
-        patterns: list of str, each a file, a folder (its `*.jsonl` and `*.csv`) or a glob.
+        patterns: list of str, as for `find_sources`.
+        columns: `Columns`.
 
     Returns:
         list of `Conversation`.
@@ -74,123 +128,53 @@ def read_conversations(patterns):
         >>> conversations = read_conversations(["hoi_dap.csv"])
     """
     conversations, faults = [], []
-    for path in _files(patterns, ("*.jsonl", "*.csv"), faults):
-        text = _text(path, faults)
-        if not text:
-            continue
-        records = _csv_records if path.suffix.lower() == ".csv" else _jsonl_records
+    sources = find_sources(patterns, TABLES, faults)
+    for path in (path for source in sources for path in source.paths):
         n_before = len(conversations) + len(faults)
-        for line, record in records(path, text, faults):
+        for place, record in read_records(path, faults):
             try:
-                prompts, responses = _turns(record)
+                prompts, responses, system = _turns(record, columns)
+                group = _group(record)
+                conversations.append(Conversation(prompts, responses, place, group, system))
+            except MissingColumn as fault:
+                if _has_lines_of_their_own(path):
+                    faults.append(f"{place}: {fault}")
+                    continue
+                hint = ". Separate the columns by commas" if any(";" in c for c in record) else ""
+                faults.append(f"{path}:1: {fault}{hint}")
+                break  # all rows of a table are alike
             except ValueError as fault:
-                faults.append(f"{path}:{line}: {fault}")
-            else:
-                conversations.append(Conversation(prompts, responses, f"{path}:{line}"))
+                faults.append(f"{place}: {fault}")
         if len(conversations) + len(faults) == n_before:
             faults.append(f"{path}: no line with a request and a response")
-    _raise(faults)
+    if faults:
+        raise Faults(faults)
     return conversations
 
 
-def _files(patterns, suffixes, faults):
-    """The files of each pattern; "samples:name" is one that the package ships."""
-    for pattern in patterns:
-        if pattern.startswith("samples:"):
-            pattern = str(SAMPLES / pattern.removeprefix("samples:"))
-        path = Path(pattern)
-        if path.is_dir():
-            found = sorted(p for suffix in suffixes for p in path.rglob(suffix))
-            problem = f"no {' or '.join(suffixes)} file in this folder"
-        elif path.is_file():
-            found = [path]
-        else:
-            found = sorted(p for p in map(Path, glob.glob(pattern, recursive=True)) if p.is_file())
-            problem = "no such file, folder or glob"
-        if not found:
-            faults.append(f"{pattern}: {problem}")
-        yield from found
+class MissingColumn(ValueError):
+    """A record without the columns that are needed."""
 
 
-def _text(path, faults):
-    """The text of a file, line breaks as "\\n", or `None` with a fault noted."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        faults.append(f"{path}: cannot be read ({error.strerror})")
-        return None
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        faults.append(
-            f"{path}:{line}: invalid UTF-8 (byte 0x{data[error.start]:02x}). Save the file as UTF-8"
-        )
-        return None
-    if not any(character.isprintable() and character != " " for character in text):
-        faults.append(f"{path}: the file is empty")
-        return None
-    return text
-
-
-def _jsonl_records(path, text, faults):
-    for line, content in enumerate(text.split("\n"), 1):
-        if not content.strip():
-            continue
-        try:
-            yield line, json.loads(content)
-        except json.JSONDecodeError as error:
-            if line == 1 and content.startswith("["):
-                faults.append(f"{path}:1: is one JSON list. Put each object on a line of its own")
-                return
-            faults.append(f"{path}:{line}: not valid JSON ({error.msg}, column {error.colno})")
-        except (ValueError, RecursionError) as error:  # a number too long, nested too deeply
-            faults.append(f"{path}:{line}: not valid JSON ({error})")
-
-
-def _csv_records(path, text, faults):
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    names = [(name or "").strip() for name in reader.fieldnames or []]
-    if not any(set(pair) <= set(names) for pair in COLUMN_NAMES):
-        expected = " or ".join(f'"{a}" and "{b}"' for a, b in COLUMN_NAMES)
-        hint = ". Separate the columns by commas" if any(";" in name for name in names) else ""
-        faults.append(f"{path}:1: missing column: needs {expected}, has {', '.join(names)}{hint}")
-        return
-    if len(set(names)) < len(names):
-        faults.append(f"{path}:1: two columns have one name: {', '.join(names)}")
-        return
-    reader.fieldnames = names
-    line = reader.line_num + 1
-    try:
-        for record in reader:
-            n = len(names) + len(record.get(None) or ()) - list(record.values()).count(None)
-            if n == len(names):
-                yield line, record
-            else:
-                faults.append(
-                    f"{path}:{line}: {n} fields where the header has {len(names)}. "
-                    'Put quotes around a text with commas: "a, b"'
-                )
-            line = reader.line_num + 1
-    except csv.Error as error:
-        faults.append(f"{path}:{line}: not valid CSV ({error})")
-
-
-def _turns(record):
-    """One record as `(prompts, responses)`; a `ValueError` says what is wrong with it."""
-    if not isinstance(record, dict):
+def _turns(record, columns):
+    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
+    if not _is_object(record):
         raise ValueError(f"needs an object with request and response, is {json.dumps(record)[:40]}")
-    if "messages" in record:
-        return _message_turns(record["messages"])
-    for request, response in COLUMN_NAMES:
+    pairs = COLUMN_NAMES
+    if columns.request or columns.response:
+        pairs = ((columns.request or "request", columns.response or "response"),)
+    for request, response in pairs:
         if request in record and response in record:
             return (
                 (_filled(record[request], request),),
                 (_filled(record[response], response),),
+                "",
             )
-    raise ValueError(
-        "missing column: needs request and response, prompt and completion, or messages; "
-        f"has {', '.join(map(str, record)) or 'none'}"
+    if "messages" in record:
+        return _message_turns(record["messages"])
+    needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
+    raise MissingColumn(
+        f'missing column: needs {needed} or "messages"; has {", ".join(map(str, record)) or "none"}'
     )
 
 
@@ -200,7 +184,7 @@ def _message_turns(messages):
     messages = list(messages)
     system = ""
     if messages and messages[0].get("role") == "system":
-        system = _filled(messages.pop(0).get("content"), "system message") + "\n"
+        system = _filled(messages.pop(0).get("content"), "system message")
     roles = [m.get("role") for m in messages]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         raise ValueError(
@@ -208,8 +192,18 @@ def _message_turns(messages):
             f"roles are {', '.join(map(str, roles)) or 'none'}"
         )
     contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = system + contents[0]
-    return tuple(contents[::2]), tuple(contents[1::2])
+    contents[0] = f"{system}\n{contents[0]}" if system else contents[0]
+    return tuple(contents[::2]), tuple(contents[1::2]), system
+
+
+def _group(record):
+    """What the record is kept together with; numbers are names too."""
+    group = record.get("group")
+    if isinstance(group, int):
+        group = str(group)
+    if group is None or group == "":  # an empty cell of a CSV
+        return ""
+    return _filled(group, "group")
 
 
 def _filled(value, name):
@@ -222,9 +216,15 @@ def _filled(value, name):
     return value.strip()
 
 
-def _raise(faults):
-    if len(faults) > MAX_FAULTS_SHOWN:
-        hidden = len(faults) - MAX_FAULTS_SHOWN
-        faults = [*faults[:MAX_FAULTS_SHOWN], f"... and {hidden} more faults"]
-    if faults:
-        raise Faults(faults)
+def _is_object(record):
+    return isinstance(record, dict)
+
+
+def _is_table(path):
+    """Whether the text stands in a column that has a name."""
+    return not str(path).lower().removesuffix(".gz").endswith((*TEXT, *DUMPS))
+
+
+def _has_lines_of_their_own(path):
+    """Whether each line may be of another shape: JSONL alone."""
+    return str(path).lower().removesuffix(".gz").endswith(".jsonl")

@@ -1,6 +1,7 @@
 """Fixed-length rows of packed triples, on disk as memory-mapped arrays."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ class Rows:
         sample_weight: float array [rows, length].
 
     Example:
-        >>> rows = Rows.load("runs/default/pretrain/rows/train")
+        >>> rows = Rows.load("runs/default/work/pretrain/train")
     """
 
     token_ids: np.ndarray
@@ -37,21 +38,23 @@ class Rows:
         return self.token_ids.shape[1]
 
     @property
-    def fill(self):
-        """Share of the positions that hold a token."""
-        return float(np.mean(self.segment_ids > 0))
-
-    @property
     def tokens(self):
         """Number of positions that hold a token."""
-        return int(np.sum(self.segment_ids > 0))
+        return sum(int(np.count_nonzero(part)) for part in _parts(self.segment_ids))
+
+    @property
+    def fill(self):
+        """Share of the positions that hold a token."""
+        return self.tokens / self.segment_ids.size
+
+    @property
+    def weight(self):
+        """The sum of all weights."""
+        return sum(float(part.sum(dtype=np.float64)) for part in _parts(self.sample_weight))
 
     def save(self, folder):
         """Write the arrays into `folder`, all or none."""
-        with whole(folder) as partial:
-            partial.mkdir()
-            for name, array in vars(self).items():
-                np.save(partial / f"{name}.npy", array)
+        join([self], folder)
 
     @classmethod
     def load(cls, folder):
@@ -60,25 +63,68 @@ class Rows:
         Raises:
             Faults: one is missing or damaged.
         """
-        names = cls.__dataclass_fields__
+        names = [field.name for field in fields(cls)]
         try:
             return cls(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in names))
         except (OSError, ValueError, EOFError):
             raise Faults(f"{folder}: is damaged. --restart makes the run anew") from None
 
 
-def flow(triples, length):
+@dataclass(frozen=True)
+class Mixture:
+    """Which rows come from which source, and how often each source has its turn.
+
+    Args:
+        rows: tuple of int, the rows of each source, one source after another.
+        shares: tuple of float, how much of the training each source is.
+    """
+
+    rows: tuple
+    shares: tuple
+
+    @classmethod
+    def load(cls, folder):
+        """The mixture of the rows in a folder; `None` if they are all of one kind."""
+        path = Path(folder) / "mixture.json"
+        return cls(**json.loads(path.read_text())) if path.exists() else None
+
+
+def join(parts, folder, mixture=None):
+    """Write several `Rows` of one length as one, all or nothing, a part at a time in memory."""
+    n_rows = sum(len(part) for part in parts)
+    with whole(folder) as partial:
+        partial.mkdir(parents=True)
+        for field in fields(Rows):
+            arrays = [getattr(part, field.name) for part in parts]
+            dtype = np.result_type(*arrays)
+            shape = (n_rows, parts[0].length)
+            path = partial / f"{field.name}.npy"
+            if not n_rows:
+                np.save(path, np.zeros(shape, dtype))
+                continue
+            joined = np.lib.format.open_memmap(path, "w+", dtype, shape)
+            start = 0
+            for array in arrays:
+                joined[start : start + len(array)] = array
+                start += len(array)
+            joined.flush()
+            del joined
+        if mixture:
+            (partial / "mixture.json").write_text(json.dumps(vars(mixture)))
+
+
+def flow(columns, sizes, length):
     """Documents one after another, cut into full rows: the packing of the first stage.
 
     Args:
-        triples: list of `(token_ids, target, sample_weight)`, 1-D arrays of one document each.
+        columns: `(token_ids, target, sample_weight)`, 1-D arrays of all documents end to end.
+        sizes: int array, positions of each document.
         length: int, positions in a row.
 
     Returns:
         `Rows`; only the last row may have padding.
     """
-    columns = [np.concatenate(column) for column in zip(*triples, strict=True)]
-    document = np.repeat(np.arange(1, len(triples) + 1), [len(t[0]) for t in triples])
+    document = np.repeat(np.arange(1, len(sizes) + 1), sizes)
     n_rows = -(-len(document) // length)
     token_ids, target, weight, document = (
         np.pad(c, (0, n_rows * length - len(c))).reshape(n_rows, length)
@@ -88,11 +134,12 @@ def flow(triples, length):
     return _as_rows(token_ids, segments, target, weight)
 
 
-def best_fit(triples, length):
+def best_fit(columns, sizes, length):
     """Whole documents in as few rows as best-fit decreasing finds: packing of the second stage.
 
     Args:
-        triples: list of `(token_ids, target, sample_weight)`, each at most `length` long.
+        columns: `(token_ids, target, sample_weight)`, 1-D arrays of all documents end to end.
+        sizes: int array, positions of each document, each at most `length`.
         length: int, positions in a row.
 
     Returns:
@@ -103,8 +150,8 @@ def best_fit(triples, length):
     """
     rows, open_rows = [], [[] for _ in range(length + 1)]  # by the room that is left in them
     in_use = np.zeros(length + 1, bool)  # which rooms any open row has
-    for i in np.argsort([-len(t[0]) for t in triples], kind="stable"):
-        size = len(triples[i][0])
+    for i in np.argsort(-np.asarray(sizes), kind="stable"):
+        size = sizes[i]
         room = size + int(np.argmax(in_use[size:]))  # the least that is enough, if any is
         if in_use[room]:
             row = open_rows[room].pop()
@@ -118,21 +165,29 @@ def best_fit(triples, length):
     shape = (len(rows), length)
     token_ids, segments, target = (np.zeros(shape, np.int64) for _ in range(3))
     weight = np.zeros(shape, np.float32)
+    ends = np.cumsum(sizes)
     for r, row in enumerate(rows):
         start = 0
         for segment, i in enumerate(row, 1):
-            place = slice(start, start + len(triples[i][0]))
-            token_ids[r, place], target[r, place], weight[r, place] = triples[i]
+            place = slice(start, start + sizes[i])
+            taken = slice(ends[i] - sizes[i], ends[i])
+            for to, column in zip((token_ids, target, weight), columns, strict=True):
+                to[r, place] = column[taken]
             segments[r, place] = segment
             start = place.stop
     return _as_rows(token_ids, segments, target, weight)
 
 
 def _as_rows(token_ids, segment_ids, target, sample_weight):
-    wide = np.uint16 if token_ids.max() < 2**16 else np.int32
+    wide = np.uint16 if token_ids.size == 0 or token_ids.max() < 2**16 else np.int32
     return Rows(
         token_ids.astype(wide),
         segment_ids.astype(np.uint16),
         target.astype(wide),
         sample_weight.astype(np.float16),
     )
+
+
+def _parts(array, rows=2**14):
+    """An array that may not fit into memory, part by part."""
+    return (array[start : start + rows] for start in range(0, len(array), rows))

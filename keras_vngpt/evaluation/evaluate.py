@@ -1,8 +1,10 @@
 """Figures of a trained model on data of the user's choice."""
 
+import math
+
 import numpy as np
 
-from keras_vngpt.data.examples import prepare_items
+from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.evaluation.exact_match import exact_match
@@ -50,9 +52,9 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
         figures["requests"] = len(answers)
     if documents:
         model = VnGPTCausalLM.from_preset(str(preset))
-        prepared = prepare_items(documents, model.preprocessor, "text")
+        prepared = prepare_documents(documents, model.preprocessor)
         nll = NegativeLogLikelihood(model)(evaluation_batches(prepared.rows, BATCH))
-        figures["bits_per_byte"] = nll * prepared.bits_per_nat
         figures["bytes"] = prepared.scored_bytes
-        figures["tokens"] = int(prepared.weight)
+        figures["tokens"] = int(prepared.rows.weight)
+        figures["bits_per_byte"] = nll * figures["tokens"] / figures["bytes"] / math.log(2)
     return figures

@@ -11,7 +11,7 @@ from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.runs.prepare import differences, prepare
+from keras_vngpt.runs.prepare import differences, make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.runs.stage import clock, run_stage
@@ -48,6 +48,11 @@ def fit(config: str | None = None, **settings):
         >>> run.metrics["finetune.exact_match"]
     """
     settings, values = resolve_settings(config, settings)
+    if settings.check:
+        _, folders, figures = prepare(settings)
+        show(folders, figures)
+        print("No fault found. The same command without --check trains.")
+        return figures
     run = open_run(settings, values)
     for stage in ("pretrain", "finetune"):
         if stage not in settings.skip and not run.is_done(stage):
@@ -68,7 +73,7 @@ def fit(config: str | None = None, **settings):
 def open_run(settings, values):
     """The run folder of these settings: a new one, prepared, or the one that was interrupted."""
     run = Run(f"{settings.folder}/{settings.name}")
-    values = {name: value for name, value in values.items() if name != "restart"}
+    values = {name: value for name, value in values.items() if name not in ("check", "restart")}
     is_empty = run.folder.is_dir() and not any(run.folder.iterdir())
     if run.folder.exists() and not run.exists and not is_empty:
         raise Faults(f"{run.folder}: exists and is not a run folder. Take another --name")
@@ -84,7 +89,9 @@ def open_run(settings, values):
         print(f"{run.folder}: going on with this run")
         return run
     begin = time.perf_counter()
-    prepare(settings, run, values)
+    data, folders, figures = prepare(settings)
+    show(folders, figures)
+    make_run(run, values, settings, data, folders, figures)
     run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
     return run
 

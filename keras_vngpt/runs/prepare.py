@@ -1,169 +1,309 @@
-"""From the user's files to a run folder that is ready to train: all or nothing."""
+"""From the user's files to rows that are ready to train on, kept until files or settings change."""
 
+import hashlib
 import json
-import re
+import math
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
 
 import yaml
+from rich.console import Console
+from rich.table import Table
 
 from keras_vngpt.arguments import flatten
-from keras_vngpt.data.examples import prepare_items
+from keras_vngpt.data.corpus import prepare_corpus
+from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
-from keras_vngpt.data.readers import read_conversations, read_documents
-from keras_vngpt.data.splits import split_by_hash
+from keras_vngpt.data.rows import Rows
+from keras_vngpt.data.sources import TFDS
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.runs.check import check, make_cleaner
 from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
 from keras_vngpt.whole import whole
 
+FORMAT = 1  # of the rows; another one prepares everything anew
 N_PROMPTS = 3
-FEW_DOCUMENTS = 20  # fewer cannot be split by document
+CUTS = ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
 
 
-def prepare(settings, run, values):
-    """Read, split, tokenise and pack all data into a new run folder.
+def prepare(settings):
+    """Read, clean, split, tokenise and pack all data.
 
-    Nothing is there until everything is.
+    Everything is kept in `.prepared` beside the runs, under a name made of the files' contents and
+    the settings: what did not change is there already, what was interrupted goes on.
 
     Args:
         settings: `FitSettings`.
-        run: `Run`, the folder to make.
-        values: nested dictionary, what goes into its config.yaml.
+
+    Returns:
+        `(data, folders, figures)`: `Data`, the folder of the tokenizer and of the rows of each
+        stage, and figures for `metrics.json`.
 
     Raises:
         Faults: everything that is wrong with the data.
     """
-    documents, conversations = read(settings)
-    tokenizer = make_tokenizer(settings, documents, conversations)
+    data = check(settings)
+    store = Path(settings.folder) / ".prepared"
+    with nothing_on_a_fault(store):
+        return data, *_prepare(settings, data, store)
+
+
+def _prepare(settings, data, store):
+    folders = {"tokenizer": prepare_tokenizer(settings, data, store)}
+    tokenizer = load_tokenizer(folders["tokenizer"])
     figures = {"vocabulary_size": tokenizer.vocabulary_size()}
-    rows = {}
-    for stage, sides in (("pretrain", documents), ("finetune", conversations)):
-        if not sides:
+    for stage, has_data, prepare_stage in (
+        ("pretrain", data.sources, prepare_pretrain),
+        ("finetune", data.conversations, prepare_finetune),
+    ):
+        if not has_data:
             continue
-        print(f"{stage}: tokenising and packing")
         preprocessor = make_preprocessor(stage, settings, tokenizer)
-        for side in ("train", "validation"):
-            prepared = prepare_items(sides[side], preprocessor, f"{stage}.data ({side} part)")
-            n_tokens, length = prepared.rows.tokens, prepared.rows.length
-            if stage == "pretrain" and side == "train" and n_tokens < length:
-                raise Faults(
-                    "pretrain.data: the text is shorter than a row: "
-                    f"{n_tokens} tokens, a row has {length}. "
-                    "Give more text, or a smaller pretrain.sequence_length"
-                )
-            rows[f"{stage}/{side}"] = prepared.rows
+        folder = prepare_stage(settings, data, preprocessor, folders["tokenizer"], store)
+        folders[stage] = folder
+        figures |= json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    return folders, figures
+
+
+@contextmanager
+def nothing_on_a_fault(store):
+    """Takes what is new in the store away again when the data turns out to be of no use."""
+    old = set(store.iterdir()) if store.is_dir() else set()
+    is_new = [folder for folder in (store, store.parent) if not folder.exists()]
+    try:
+        yield
+    except Faults:
+        for folder in set(store.iterdir() if store.is_dir() else ()) - old:
+            shutil.rmtree(folder)
+        for folder in is_new:
+            if folder.is_dir():
+                folder.rmdir()
+        raise
+
+
+def prepare_tokenizer(settings, data, store):
+    """The folder of the tokenizer: of the run to start from, or one trained on this text."""
+    if settings.init:
+        return Run.open(settings.init) / "tokenizer"
+    texts = [*data.sample]
+    for conversation in data.conversations.get("train", []):
+        texts += [*conversation.prompts, *conversation.responses]
+    size = settings.tokenizer.vocabulary_size
+    default_size = PRESETS[settings.model.preset]["vocabulary_size"]
+    folder = store / f"tokenizer-{fingerprint(texts, vars(settings.tokenizer), default_size)}"
+    if folder.is_dir():
+        print(f"tokenizer: unchanged, taken from {folder}")
+        return folder
+    print("tokenizer: training")
+    tokenizer = train_tokenizer(
+        texts,
+        size or default_size,
+        kind=settings.tokenizer.kind,
+        tone_placement=settings.tokenizer.tone_placement,
+        split_digits=settings.tokenizer.split_digits,
+        shrink=size is None,
+    )
+    with whole(folder) as partial:
+        tokenizer.save_to_preset(str(partial))
+    return folder
+
+
+def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
+    """The folder with the rows of the documents: cleaned, split, packed as they stream by."""
+    stage = settings.pretrain
+    sources = [*data.sources, *data.validation_sources]
+    name = fingerprint(
+        [fingerprint_of_file(path) for source in sources for path in source.paths],
+        [(len(source.paths), source.share) for source in sources],
+        len(data.sources),
+        data.boundaries,
+        [stage.sequence_length, stage.validation_share, stage.text_column, vars(stage.clean)],
+        fingerprint_of_tokenizer(tokenizer_folder),
+    )
+    folder = store / f"pretrain-{name}"
+    if (folder / "figures.json").exists():
+        print(f"pretrain: unchanged, taken from {folder}")
+        return folder
+    print("pretrain: cleaning, tokenising and packing")
+    clean = make_cleaner(settings)
+    share = stage.validation_share
+    figures = {}
+    if data.validation_sources:
+        share = 0.0
+        for source in data.validation_sources:
+            clean.remember(data.documents(source))
+        given = folder / "given"
+        sides = prepare_corpus(
+            data.validation_sources, data.documents, data.part, preprocessor, given
+        )
+        figures["validation"] = sides["train"]
+        shutil.rmtree(folder / "validation", ignore_errors=True)
+        os.replace(given / "train", folder / "validation")
+    sides = prepare_corpus(
+        data.sources,
+        data.documents,
+        lambda documents: data.part(clean(documents)),
+        preprocessor,
+        folder,
+        share,
+        data.n_documents,
+    )
+    figures = {**sides, **figures}
+    n_tokens = figures["train"].get("tokens", 0)
+    if n_tokens < stage.sequence_length:
+        taken = [f"{r.documents:,} {name}" for name, r in clean.removed.items() if r.documents]
+        raise Faults(
+            f"pretrain.data: the text is shorter than a row: {n_tokens} tokens, a row has "
+            f"{stage.sequence_length}. Give more text, or a smaller pretrain.sequence_length"
+            + (f". Cleaning left out {', '.join(taken)} (see --pretrain.clean)" if taken else "")
+        )
+    if not figures["validation"]:  # too few documents for one to be held out
+        figures["validation"] = figures["train"]
+        shutil.copytree(folder / "train", folder / "validation", dirs_exist_ok=True)
+    for shards in (folder / "train-shards", folder / "validation-shards", folder / "given"):
+        shutil.rmtree(shards, ignore_errors=True)
+    cleaned = {
+        name: vars(removed) for name, removed in {**clean.removed, "kept": clean.kept}.items()
+    }
+    write_text(folder / "cleaning.json", json.dumps(cleaned))
+    write_figures(folder, "pretrain", figures["train"]["documents"], figures["validation"])
+    return folder
+
+
+def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
+    """The folder with the rows of the conversations."""
+    sides = {side: data.conversations[side] for side in ("train", "validation")}
+    name = fingerprint(
+        {side: [(c.prompts, c.responses) for c in sides[side]] for side in sides},
+        [settings.finetune.sequence_length, settings.finetune.eos_weight],
+        fingerprint_of_tokenizer(tokenizer_folder),
+    )
+    folder = store / f"finetune-{name}"
+    if folder.is_dir():
+        return folder
+    print("finetune: tokenising and packing")
+    with whole(folder) as partial:
+        for side, conversations in sides.items():
+            prepared = prepare_conversations(
+                conversations, preprocessor, f"finetune.data ({side} part)"
+            )
+            prepared.rows.save(partial / side)
             if side == "train":
-                figures |= _figures(stage, prepared, len(sides[side]))
-            else:
-                figures[f"{stage}.validation_rows"] = len(prepared.rows)
-                figures[f"{stage}.bits_per_nat"] = prepared.bits_per_nat
-    prompts = pick_prompts(settings, documents, conversations)
+                cuts = prepared.cuts
+        scored = {"bytes": prepared.scored_bytes, "weight": prepared.rows.weight}
+        write_figures(partial, "finetune", len(sides["train"]), scored, cuts)
+    return folder
+
+
+def write_figures(folder, stage, n_items, validation, cuts=()):
+    """What `metrics.json` says of the rows in a folder; with it the folder is complete."""
+    rows, validation_rows = Rows.load(folder / "train"), Rows.load(folder / "validation")
+    figures = {
+        "documents" if stage == "pretrain" else "requests": n_items,
+        "rows": len(rows),
+        "fill": rows.fill,
+        "sequence_length": rows.length,
+        "weighted_share": rows.weight / rows.tokens,
+        "validation_rows": len(validation_rows),
+        # From nats per scored token to bits per byte of the scored text.
+        "bits_per_nat": validation["weight"] / max(1, validation["bytes"]) / math.log(2),
+        **{name.replace(" ", "_"): n for name, n in dict(cuts).items()},
+    }
+    figures = {f"{stage}.{name}": value for name, value in figures.items()}
+    write_text(folder / "figures.json", json.dumps(figures))
+
+
+def show(folders, figures):
+    """Print what became of the data: the cleaning, the rows, the cuts."""
+    console = Console()
+    for stage in ("pretrain", "finetune"):
+        if stage not in folders:
+            continue
+        of_stage = {
+            name.removeprefix(f"{stage}."): value
+            for name, value in figures.items()
+            if name.startswith(f"{stage}.")
+        }
+        cleaning = folders[stage] / "cleaning.json"
+        taken = json.loads(cleaning.read_text()) if cleaning.exists() else {}
+        taken = {name: removed for name, removed in taken.items() if removed["bytes"]}
+        if len(taken) > 1:
+            table = Table("cleaning", "documents", "bytes", title_justify="left")
+            for name, removed in taken.items():
+                table.add_row(name, f"{removed['documents']:,}", f"{removed['bytes']:,}")
+            console.print(table)
+        what = "documents" if "documents" in of_stage else "requests"
+        print(
+            f"{stage}: {of_stage[what]:,} {what} in {of_stage['rows']:,} rows of "
+            f"{of_stage['sequence_length']}, {of_stage['fill']:.1%} full; "
+            f"{of_stage['weighted_share']:.1%} of the tokens carry weight"
+        )
+        cut = [
+            f"{of_stage[name]:,} {name.replace('_', ' ')}" for name in CUTS if of_stage.get(name)
+        ]
+        if cut:
+            print(f"  too long for a row: {', '.join(cut)}")
+
+
+def make_run(run, values, settings, data, folders, figures):
+    """A run folder that is ready to train: all or nothing."""
     with whole(run.folder) as folder:
         partial = Run(folder)
-        for name, stage_rows in rows.items():
-            stage_rows.save(partial / "work" / name)
-        write_jsonl(partial / "work" / "test.jsonl", as_records(conversations.get("test", [])))
-        write_text(partial / "work" / "prompts.json", json.dumps(prompts, ensure_ascii=False))
-        tokenizer.save_to_preset(str(partial / "tokenizer"))
+        for stage in ("pretrain", "finetune"):
+            for side in ("train", "validation") if stage in folders else ():
+                link(folders[stage] / side, partial / "work" / stage / side)
+        shutil.copytree(folders["tokenizer"], partial / "tokenizer")
+        tests = data.conversations.get("test", [])
+        write_jsonl(partial / "work" / "test.jsonl", as_records(tests))
+        prompts = json.dumps(pick_prompts(settings, data), ensure_ascii=False)
+        write_text(partial / "work" / "prompts.json", prompts)
         text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
         write_text(partial / "config.yaml", text)
         partial.record(**figures)
 
 
-def read(settings):
-    """The data of the stages that run, split: `(documents, conversations)`, dictionaries by side.
-
-    Raises:
-        Faults: those of all files together.
-    """
-    documents, conversations, faults = {}, {}, []
-
-    def attempt(reader, patterns, name):
-        if not patterns:
-            faults.append(f"{name}: needs at least one file, folder or glob")
-            return []
-        try:
-            return reader(patterns)
-        except Faults as fault:
-            faults.extend(fault.faults)
-            return []
-
-    def split(items, given, share, reader, name, key):
-        """The items left, and those to validate or test on."""
-        if given:
-            return items, attempt(reader, given, name)
-        rest, part = split_by_hash(items, share, key, salt=name)
-        if share and not (rest and part):  # too few for the hash to part them
-            rest, part = (items[:-1], items[-1:]) if len(items) > 1 else (items, [])
-        return rest, part
-
-    if "pretrain" not in settings.skip:
-        stage = settings.pretrain
-        items = attempt(read_documents, stage.data, "pretrain.data")
-        for boundary in ("\n", r"(?<=[.!?…])\s+"):
-            if len(items) < FEW_DOCUMENTS:
-                parts = (part for text in items for part in re.split(boundary, text))
-                items = [part for part in parts if part.strip()]
-        train, validation = split(
-            items, stage.validation_data, stage.validation_share, read_documents, "validation", str
-        )
-        documents = {"train": train, "validation": validation or train}
-    if "finetune" not in settings.skip:
-        stage = settings.finetune
-        test_data = stage.test_data
-        if test_data is None and stage.data == ["samples:home_train.jsonl"]:
-            test_data = ["samples:home_test.jsonl"]
-        items = attempt(read_conversations, stage.data, "finetune.data")
-        rest, test = split(items, test_data, stage.test_share, read_conversations, "test", _key)
-        train, validation = split(
-            rest, stage.validation_data, stage.validation_share, read_conversations, "validation",
-            _key,
-        )  # fmt: skip
-        conversations = {"train": train, "validation": validation or train, "test": test}
-        if items and not train:
-            faults.append(
-                f"finetune.data: {len(items)} examples are too few to part into training, "
-                "validation and test"
-            )
-    if faults:
-        raise Faults(faults)
-    return documents, conversations
+def link(folder, to):
+    """A second name for the files of a folder, where the disk can do that; else a copy."""
+    try:
+        shutil.copytree(folder, to, copy_function=os.link)
+    except OSError:
+        shutil.copytree(folder, to, dirs_exist_ok=True)
 
 
-def _key(conversation):
-    return conversation.prompts[-1]
+def fingerprint(*parts):
+    """A short name that changes with what it is made of."""
+    text = json.dumps([FORMAT, *parts], sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def make_tokenizer(settings, documents, conversations):
-    """The tokenizer of the run to start from, or one trained on the text of the stages that run."""
-    if settings.init:
-        folder = Run.open(settings.init) / "tokenizer"
-        return load_tokenizer(folder)
-    print("tokenizer: training")
-    texts = list(documents.get("train", []))
-    texts += [text for c in conversations.get("train", []) for text in (*c.prompts, *c.responses)]
-    wanted = settings.tokenizer.vocabulary_size
-    return train_tokenizer(
-        texts,
-        wanted or PRESETS[settings.model.preset]["vocabulary_size"],
-        kind=settings.tokenizer.kind,
-        tone_placement=settings.tokenizer.tone_placement,
-        split_digits=settings.tokenizer.split_digits,
-        shrink=wanted is None,
-    )
+def fingerprint_of_file(path):
+    """The digest of what is in a file; of a TFDS data set its name."""
+    if str(path).startswith(TFDS):
+        return str(path)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
-def pick_prompts(settings, documents, conversations):
+def fingerprint_of_tokenizer(folder):
+    """The digest of all that makes a tokenizer."""
+    return [fingerprint_of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def pick_prompts(settings, data):
     """What the model is asked at each evaluation: as set, or a few that it is not trained on."""
+    validation = data.conversations.get("validation", [])
     picked = {
-        "pretrain": [" ".join(t.split()[:3]) for t in documents.get("validation", [])],
-        "finetune": [c.prompts[0] for c in conversations.get("validation", [])],
+        "pretrain": [" ".join(text.split()[:3]) for text in data.sample[:N_PROMPTS]],
+        "finetune": [c.prompts[0] for c in validation[:N_PROMPTS]],
     }
     given = {stage: getattr(settings, stage).prompts for stage in picked}
     return {
-        stage: picked[stage][:N_PROMPTS] if given[stage] is None else given[stage]
-        for stage in picked
+        stage: texts if given[stage] is None else given[stage] for stage, texts in picked.items()
     }
 
 
@@ -174,18 +314,6 @@ def make_preprocessor(stage, settings, tokenizer):
         sequence_length=getattr(settings, stage).sequence_length,
         eos_weight=settings.finetune.eos_weight if stage == "finetune" else 1.0,
     )
-
-
-def _figures(stage, prepared, n_items):
-    rows = prepared.rows
-    figures = {
-        f"{stage}.{'documents' if stage == 'pretrain' else 'requests'}": n_items,
-        f"{stage}.rows": len(rows),
-        f"{stage}.fill": rows.fill,
-        f"{stage}.sequence_length": rows.length,
-        f"{stage}.weighted_share": prepared.weight / rows.tokens,
-    }
-    return figures | {f"{stage}.{k.replace(' ', '_')}": n for k, n in prepared.cuts.items()}
 
 
 def differences(old, new):

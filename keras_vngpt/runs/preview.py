@@ -1,12 +1,17 @@
 """Rows as the model will see them, before any training."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_vngpt.data.examples import prepare_items
-from keras_vngpt.runs.prepare import make_preprocessor, make_tokenizer, read
+from keras_vngpt.data.examples import prepare_conversations, prepare_documents
+from keras_vngpt.runs.check import check
+from keras_vngpt.runs.prepare import make_preprocessor, prepare_tokenizer
 from keras_vngpt.runs.settings import Size, resolve_settings
+from keras_vngpt.text.tokenizer import load_tokenizer
 
 ENOUGH_ITEMS = 200  # documents or conversations, from which the rows shown are packed
 
@@ -34,16 +39,20 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
     """
     console = Console()
     settings, _ = resolve_settings(config, settings)
-    documents, conversations = read(settings)
-    tokenizer = make_tokenizer(settings, documents, conversations)
-    for stage, sides in (("pretrain", documents), ("finetune", conversations)):
-        if not sides:
+    data = check(settings)
+    with TemporaryDirectory() as store:
+        tokenizer = load_tokenizer(prepare_tokenizer(settings, data, Path(store)))
+    for stage, items, pack in (
+        ("pretrain", data.sample, prepare_documents),
+        ("finetune", data.conversations.get("train"), prepare_conversations),
+    ):
+        if not items:
             continue
         preprocessor = make_preprocessor(stage, settings, tokenizer)
-        prepared = prepare_items(sides["train"][:ENOUGH_ITEMS], preprocessor, f"{stage}.data")
-        for number in range(min(rows, len(prepared.rows))):
-            title = f"{stage}, row {number + 1}: {prepared.rows.length} positions"
-            show_row(console, title, prepared.rows, number, tokenizer, positions)
+        of_stage = pack(items[:ENOUGH_ITEMS], preprocessor).rows
+        for number in range(min(rows, len(of_stage))):
+            title = f"{stage}, row {number + 1}: {of_stage.length} positions"
+            show_row(console, title, of_stage, number, tokenizer, positions)
 
 
 def show_row(console, title, rows, number, tokenizer, positions):

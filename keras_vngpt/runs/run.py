@@ -107,4 +107,7 @@ def as_records(conversations):
 
 def as_conversations(records):
     """What `as_records` made, from `read_jsonl`."""
-    return [Conversation(tuple(r["prompts"]), tuple(r["responses"]), r["source"]) for r in records]
+    return [
+        Conversation(**{**r, "prompts": tuple(r["prompts"]), "responses": tuple(r["responses"])})
+        for r in records
+    ]

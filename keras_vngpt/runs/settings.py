@@ -13,7 +13,8 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.run import Run
 
-OF_ONE_RUN = ("name", "folder", "init", "skip", "restart")  # what another run does not inherit
+# What another run does not inherit.
+OF_ONE_RUN = ("name", "folder", "init", "skip", "check", "restart")
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Size = Annotated[int, Field(ge=1, le=2**16)]
@@ -84,9 +85,30 @@ class StageSettings:
 
 
 @settings
+class CleanSettings:
+    control: bool = True
+    """take out control characters and those that nobody sees"""
+    markup: bool = True
+    """take out what HTML and wiki markup leave behind"""
+    lines: bool = True
+    """take out lines that a document repeats"""
+    length: Annotated[int, Field(ge=0)] = 20
+    """leave out documents of fewer characters; 0 keeps them"""
+    language: str = "vi"
+    """leave out documents in another language; '' keeps them"""
+    exact: bool = True
+    """leave out documents that stood before"""
+    near: Share = 0.8
+    """leave out documents that share this part with an earlier one (MinHash); 0 keeps them"""
+
+
+@settings
 class PretrainSettings(StageSettings):
     data: list[str] = field(default_factory=lambda: ["samples:prose"])
-    """text files, folders or globs; a blank line stands between two documents"""
+    """files, folders, globs or tfds:NAME of text; "a.txt:0.7 b.txt:0.3" mixes them so"""
+    text_column: str = "text"
+    """where the text stands in JSONL, CSV, TSV, Parquet and TFDS"""
+    clean: CleanSettings = field(default_factory=CleanSettings)
     validation_data: list[str] = field(default_factory=list)
     """text to validate on, instead of a share of `data`"""
     validation_share: Share = 0.05
@@ -100,7 +122,11 @@ class PretrainSettings(StageSettings):
 @settings
 class FinetuneSettings(StageSettings):
     data: list[str] = field(default_factory=lambda: ["samples:home_train.jsonl"])
-    """JSONL or CSV files, folders or globs, with requests and responses"""
+    """JSONL, CSV, TSV or Parquet files, folders, globs or tfds:NAME, of requests and responses"""
+    request_column: str | None = None
+    """the name of the request in them, instead of request or prompt"""
+    response_column: str | None = None
+    """the name of the response in them, instead of response or completion"""
     validation_data: list[str] = field(default_factory=list)
     """requests to validate on, instead of a share of `data`"""
     validation_share: Share = 0.05
@@ -135,6 +161,8 @@ class FitSettings:
     """an earlier run folder to start from: its settings, its tokenizer, its weights"""
     skip: list[Literal["pretrain", "finetune", "evaluate", "export"]] = field(default_factory=list)
     """phases to leave out"""
+    check: bool = False
+    """look at the data alone: every fault, the rows, the cuts; nothing is trained"""
     restart: bool = False
     """throw away what an earlier run of this name left, instead of going on from it"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

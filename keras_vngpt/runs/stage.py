@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from keras_vngpt.data.rows import Rows
+from keras_vngpt.data.rows import Mixture, Rows
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
@@ -30,7 +30,7 @@ def run_stage(stage, run, settings):
     rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
     model = make_model(stage, run, settings)
     plan = Plan.of(rows, stage_settings)
-    announce(stage, run, plan, model)
+    announce(stage, plan, model)
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
 
@@ -46,6 +46,7 @@ def run_stage(stage, run, settings):
         plan,
         run / "work" / stage / "checkpoint",
         settings.seed,
+        Mixture.load(run / "work" / stage / "train"),
         bits_per_nat=run.metrics[f"{stage}.bits_per_nat"],
         prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
         answer=answer,
@@ -101,21 +102,12 @@ def make_model(stage, run, settings):
     return VnGPTCausalLM(backbone, preprocessor)
 
 
-def announce(stage, run, plan, model):
+def announce(stage, plan, model):
     """Print the arithmetic before the training."""
-    figures = run.metrics
     parameters = model.count_params()
     seconds = plan.tokens * 6 * parameters / (0.4 * matrix_rate())
     print(f"\n{stage}")
     print(f"  parameters      {parameters:,} ({model.backbone.dtype_policy.name})")
-    print(f"  rows            {plan.rows:,} of {plan.length}, {plan.fill:.1%} full")
-    print(f"  weighted        {figures[f'{stage}.weighted_share']:.1%} of the tokens")
-    if cuts := [
-        f"{figures[f'{stage}.{name}']:,} {name.replace('_', ' ')}"
-        for name in ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
-        if figures.get(f"{stage}.{name}")
-    ]:
-        print(f"  too long        {', '.join(cuts)}")
     print(f"  tokens a step   {plan.tokens_per_step:,.0f} in {plan.batch_size} rows")
     print(
         f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "

@@ -75,6 +75,7 @@ def train_stage(
     plan,
     folder,
     seed,
+    mixture,
     bits_per_nat,
     prompts,
     answer,
@@ -93,6 +94,7 @@ def train_stage(
         plan: `Plan.of(rows, settings)`.
         folder: where the state is saved.
         seed: int, of the order.
+        mixture: optional `Mixture` of the rows.
         bits_per_nat: float, from validation loss to bits per byte.
         prompts: list of str, answered at each evaluation.
         answer: function from prompts to texts, for the samples.
@@ -153,7 +155,7 @@ def train_stage(
             last = epoch + 1 if done else epochs
             stop = last * plan.steps_per_epoch
             model.fit(
-                training_batches(rows, plan.batch_size, seed, step, stop),
+                training_batches(rows, plan.batch_size, seed, step, stop, mixture),
                 initial_epoch=epoch,
                 epochs=last,
                 steps_per_epoch=plan.steps_per_epoch - done,

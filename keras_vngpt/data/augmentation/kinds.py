@@ -1,0 +1,35 @@
+"""What a question asks for: a price, an address, ...; read off its words."""
+
+from keras_vngpt.data.augmentation.files import Pattern, read_yaml
+from keras_vngpt.data.augmentation.names import compiled, folded
+
+OTHER = "other"
+
+
+class Kinds:
+    """Tells the kind of a question by regular expressions, the first that is found.
+
+    Args:
+        path: str, file of a dictionary from kind to patterns.
+
+    Raises:
+        Faults: what is wrong with the file.
+
+    Example:
+        >>> Kinds("samples:travel_kinds.yaml").of("Chợ Bến Thành ở đâu?")
+        'address'
+    """
+
+    def __init__(self, path):
+        self.patterns = {
+            kind: [compiled(pattern) for pattern in patterns]
+            for kind, patterns in read_yaml(path, dict[str, list[Pattern]]).items()
+        }
+
+    def of(self, question):
+        """The kind of a question, "other" if none fits."""
+        text = folded(question)
+        for kind, patterns in self.patterns.items():
+            if any(pattern.search(text) for pattern in patterns):
+                return kind
+        return OTHER

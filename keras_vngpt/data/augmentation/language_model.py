@@ -1,0 +1,244 @@
+"""More phrasings from a language model: asked for at once, paid for once, judged before use."""
+
+import hashlib
+import json
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from keras_vngpt.data.augmentation.cleaning import clean_question, sentences
+from keras_vngpt.data.augmentation.names import folded, key
+from keras_vngpt.data.augmentation.variation import without_diacritics
+from keras_vngpt.faults import Faults
+from keras_vngpt.whole import whole
+
+INSTRUCTION = (
+    "Bạn viết lại câu hỏi bằng tiếng Việt tự nhiên. Giữ nguyên ý, tên riêng và con số. "
+    "Không trả lời câu hỏi, không giải thích."
+)
+REQUEST = "Viết {n} cách hỏi khác nhau cho câu sau, mỗi cách một dòng, không đánh số.\n\n{question}"
+FAR_LONGER = 4  # times: no rephrasing any more
+
+_SYLLABLE = re.compile(
+    r"(?:ngh|ng|nh|ch|gh|gi|kh|ph|qu|th|tr|[bcdghklmnpqrstvx])?[aeiouy]{1,3}(?:ng|nh|ch|[cmnpt])?"
+)
+
+
+def rephrase(questions, settings, cache):
+    """Ask a language model for other phrasings of each question.
+
+    Every answer is on disk before the next is asked for: after a stop or a kill the same call goes
+    on, and pays for no answer twice.
+
+    Args:
+        questions: list of str.
+        settings: `LanguageModelSettings`.
+        cache: str or Path, folder of the answers.
+
+    Returns:
+        `(texts, figures)`: a list with the answer to each question, `None` where the budget did not
+        allow one; a dictionary of counts.
+
+    Raises:
+        Faults: an endpoint that cannot be reached, or that goes on failing.
+
+    Example:
+        >>> rephrase(["Chợ Bến Thành ở đâu?"], LanguageModelSettings(model="qwen3"), "answers")
+    """
+    asker = _Asker(settings, Path(cache))
+    texts = [None] * len(questions)
+    pool = ThreadPoolExecutor(settings.concurrency)
+    columns = (
+        TextColumn("language model"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=len(questions))
+            places = {pool.submit(asker.ask, q): i for i, q in enumerate(questions)}
+            for done in as_completed(places):
+                texts[places[done]] = done.result()
+                bar.advance(task)
+    finally:
+        asker.is_stopped = True  # what waits its turn, after a fault or Ctrl-C, is not sent
+        pool.shutdown(cancel_futures=True)
+    return texts, {
+        "answers": sum(text is not None for text in texts),
+        "from cache": asker.n_cached,
+        "requests": asker.n_asked,
+        "tokens": asker.tokens,
+        "beyond budget": texts.count(None),
+    }
+
+
+class _Asker:
+    """A client with a cache and a budget, for several threads."""
+
+    def __init__(self, settings, cache):
+        import openai  # here: a second that only those who use it wait
+
+        self.settings, self.cache = settings, cache
+        self.turn = threading.Condition()
+        self.n_asked = self.n_cached = self.tokens = self.n_open = self.dearest = 0
+        self.is_stopped = False
+        self.Error = openai.OpenAIError
+        api_key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise Faults("OPENAI_API_KEY: is no key, it has characters that none has")
+        try:
+            self.client = openai.OpenAI(
+                base_url=settings.base_url or None,
+                # A server of one's own wants no key, the client wants a text.
+                api_key=api_key or ("none" if settings.base_url else None),
+                max_retries=settings.max_retries,
+                timeout=settings.timeout,
+            )
+        except self.Error as error:
+            raise Faults(f"llm: {_first_line(error)}") from None
+
+    def ask(self, question):
+        request = {
+            "model": self.settings.model,
+            "temperature": self.settings.temperature,
+            "messages": [
+                {"role": "system", "content": INSTRUCTION},
+                {
+                    "role": "user",
+                    "content": REQUEST.format(n=self.settings.variants, question=question),
+                },
+            ],
+        }
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        path = self.cache / f"{digest[:32]}.json"
+        try:
+            text = json.loads(path.read_text(encoding="utf-8"))["text"]
+        except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+            return self._ask_endpoint(request, path)
+        with self.turn:
+            self.n_cached += 1
+        return text
+
+    def _ask_endpoint(self, request, path):
+        if not self._admit():
+            return None
+        tokens = 0
+        try:
+            completion = self.client.chat.completions.create(**request)
+            text = completion.choices[0].message.content or ""
+            # A server that does not count: some two characters of Vietnamese are a token.
+            sent = "".join(message["content"] for message in request["messages"])
+            tokens = completion.usage.total_tokens if completion.usage else len(sent + text) // 2
+        except self.Error as error:
+            raise self._fault(_first_line(error)) from None
+        except (AttributeError, IndexError, TypeError, ValueError):
+            raise self._fault("the answer is not that of an OpenAI-compatible endpoint") from None
+        finally:
+            with self.turn:
+                self.n_open -= 1
+                self.tokens += tokens
+                self.dearest = max(self.dearest, tokens)
+                self.turn.notify_all()
+        with whole(path) as partial:
+            record = {"request": request, "text": text, "tokens": tokens}
+            partial.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        return text
+
+    def _admit(self):
+        """Whether the budget allows one more request; waits while those under way may tell."""
+        limit = self.settings
+        with self.turn:
+            while not self.is_stopped:
+                if limit.max_requests is not None and self.n_asked >= limit.max_requests:
+                    return False
+                if limit.max_tokens is not None:
+                    left = limit.max_tokens - self.tokens
+                    if left < max(1, self.dearest):
+                        return False
+                    # Each under way may be as dear as the dearest; the first is sent alone.
+                    if self.n_open and (
+                        not self.dearest or left < (self.n_open + 1) * self.dearest
+                    ):
+                        self.turn.wait()
+                        continue
+                self.n_asked += 1
+                self.n_open += 1
+                return True
+            return False
+
+    def _fault(self, problem):
+        self.is_stopped = True
+        where = self.settings.base_url or "OpenAI"
+        return Faults(
+            f"llm: {where}: {problem}. The answers so far are kept in {self.cache}: the same "
+            "command goes on from there"
+        )
+
+
+def phrasings(text):
+    """The phrasings that an answer lists, one a line, without the words around them.
+
+    Example:
+        >>> phrasings("Sau đây là hai cách:\\n1. Huế ở đâu?\\n2. Huế nằm ở đâu?")
+        ['1. Huế ở đâu?', '2. Huế nằm ở đâu?']
+    """
+    text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL)
+    lines = (line.strip(" \t*`") for line in text.splitlines())
+    return [line for line in lines if line and not line.endswith(":")]
+
+
+def judge(phrasing, question, answer, names):
+    """Clean a phrasing, and say what is wrong with it.
+
+    Args:
+        phrasing: str, a line of the language model's.
+        question: str, what it should rephrase.
+        answer: str, what the question is answered with.
+        names: `Names`.
+
+    Returns:
+        `(text, fault)`; the fault is "" for one of use.
+    """
+    text = clean_question(phrasing, names)
+    if not any(c.isalpha() for c in text):
+        return text, "empty"
+    if not is_vietnamese(text, names):
+        return text, "not Vietnamese"
+    if key(text) in (key(question), key(answer)):
+        return text, "a copy"
+    if len(text) > FAR_LONGER * max(len(question), 20) or len(sentences(text)) > 3:
+        return text, "no phrasing of the question"
+    if _fixed(text, names) != _fixed(question, names):
+        return text, "another name or number"
+    return text, ""
+
+
+def is_vietnamese(text, names):
+    """Whether a text reads as Vietnamese, by its syllables and diacritics, names left out.
+
+    Example:
+        >>> is_vietnamese("How much is a ticket to Đà Lạt?", names)
+        False
+    """
+    rest = text
+    for start, end, _ in reversed(names.find(text)):
+        rest = rest[:start] + " " + rest[end:]
+    words = [w for w in re.findall(r"[^\W\d_]+", rest.lower())]
+    if len(words) < 2:
+        words = re.findall(r"[^\W\d_]+", text.lower())
+    bare = [without_diacritics(word) for word in words]
+    n_syllables = sum(bool(_SYLLABLE.fullmatch(word)) for word in bare)
+    n_marked = sum(word != plain for word, plain in zip(words, bare, strict=True))
+    return bool(words) and n_syllables >= 0.7 * len(words) and n_marked >= 0.3 * len(words)
+
+
+def _fixed(text, names):
+    """What a rephrasing must keep: names and numbers."""
+    return sorted({folded(name) for *_, name in names.find(text)} | set(re.findall(r"\d+", text)))
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

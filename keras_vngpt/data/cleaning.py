@@ -1,0 +1,211 @@
+"""What a corpus should not teach: steps that mend a document or take it out, each counted."""
+
+import hashlib
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+NUM_PERM = 64  # hashes of a MinHash signature
+SHINGLE = 5  # words that are compared as one
+LANGUAGE_SAMPLE = 300  # characters that tell a language
+SHORT = 60  # letters; fewer do not tell a language
+
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd]"
+)
+_MARKUP = [
+    (re.compile(r"<!--.*?-->", re.DOTALL), " "),
+    (re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL | re.IGNORECASE), " "),
+    (re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>\n]*)?/?>"), " "),
+    (re.compile(r"\{\{[^{}]*\}\}"), ""),
+    (re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]"), r"\1"),
+    (re.compile(r"'''?"), ""),
+    (re.compile(r"^\s*={2,}\s*(.*?)\s*={2,}\s*$", re.MULTILINE), r"\1"),
+    (re.compile(r"_(?:START|NEWLINE)_(?:ARTICLE|SECTION|PARAGRAPH)?_?"), "\n"),
+]
+_SPACES = re.compile(r"[ \t\u00a0]+")
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a step took out so far.
+
+    Args:
+        documents: int.
+        bytes: int, of UTF-8.
+    """
+
+    documents: int = 0
+    bytes: int = 0
+
+
+class Cleaner:
+    """Mends a stream of documents, and leaves out what is no use.
+
+    The steps, in order, are the keys of `removed`. A duplicate is left out, so that what is alike
+    never stands on both sides of a split.
+
+    Args:
+        control: bool, control and invisible characters go.
+        markup: bool, remains of HTML and wiki markup go.
+        lines: bool, lines that a document repeats go.
+        length: int, documents of fewer characters go.
+        language: str, documents in another language go ("vi"); "" keeps all.
+        exact: bool, documents that stood before, letter by letter, go.
+        near: float, documents that share this part of their five-word sequences with an earlier
+            one go, by the estimate of MinHash; 0 keeps them.
+
+    Example:
+        >>> cleaner = Cleaner()
+        >>> documents = list(cleaner(["Trời <b>mưa</b>.", "Trời mưa."]))
+
+    References:
+        - [Broder, 1997](https://doi.org/10.1109/SEQUEN.1997.666900), MinHash.
+        - [Lee et al., 2022](https://arxiv.org/abs/2107.06499), duplicates in training text.
+    """
+
+    def __init__(
+        self, control=True, markup=True, lines=True, length=20, language="vi", exact=True, near=0.8
+    ):
+        self.settings = dict(
+            control=control, markup=markup, lines=lines, length=length, language=language,
+            exact=exact, near=near,
+        )  # fmt: skip
+        self._mends = {
+            name: mend
+            for name, mend, is_on in (
+                ("control characters", without_control, control),
+                ("markup", without_markup, markup),
+                ("repeated lines", without_repeated_lines, lines),
+            )
+            if is_on
+        }
+        self._drops = {
+            name: drop
+            for name, drop, is_on in (
+                ("too short", lambda text: len(text) < length, length),
+                ("other language", lambda text: is_foreign(text, language), language),
+                ("duplicate", self._is_exact_duplicate, exact),
+                ("near duplicate", self._is_near_duplicate, near),
+            )
+            if is_on
+        }
+        self.kept = Removed()
+        self.removed = dict.fromkeys([*self._mends, *self._drops], Removed())
+        self._seen = set()
+        if near:
+            import rensa
+
+            self._signature = rensa.RMinHash
+            self._neighbours = rensa.RMinHashLSH(
+                threshold=near, num_perm=NUM_PERM, num_bands=_bands(near)
+            )
+
+    def __call__(self, documents):
+        """The documents that stay, mended, one after another."""
+        for text in documents:
+            text = self.mend(text)
+            reason = self._reason_to_drop(text)
+            if reason:
+                self.removed[reason] = _more(self.removed[reason], len(text.encode()))
+            elif text:
+                self.kept = _more(self.kept, len(text.encode()))
+                yield text
+
+    def mend(self, text):
+        """A document without what the first steps take out of it; depends on nothing else."""
+        for name, mend in self._mends.items():
+            mended = mend(text)
+            if mended is not text and (lost := len(text.encode()) - len(mended.encode())):
+                self.removed[name] = _more(self.removed[name], lost, not mended)
+            text = mended
+        return text
+
+    def remember(self, documents):
+        """Take documents for seen: what is like them is left out from now on."""
+        for text in documents:
+            for drop in (self._is_exact_duplicate, self._is_near_duplicate):
+                if drop in self._drops.values():
+                    drop(text)
+
+    def _reason_to_drop(self, text):
+        return next((name for name, drop in self._drops.items() if text and drop(text)), None)
+
+    def _is_exact_duplicate(self, text):
+        digest = hashlib.blake2b(_plain(text).encode(), digest_size=8).digest()
+        if digest in self._seen:
+            return True
+        self._seen.add(digest)
+        return False
+
+    def _is_near_duplicate(self, text):
+        words = _WORDS.findall(_plain(text))
+        signature = self._signature(num_perm=NUM_PERM, seed=1)
+        last = max(1, len(words) - SHINGLE + 1)
+        signature.update([" ".join(words[i : i + SHINGLE]) for i in range(last)])
+        if self._neighbours.query(signature):
+            return True
+        self._neighbours.insert(len(self._seen) + self.kept.documents, signature)
+        return False
+
+
+def without_control(text):
+    """Without control characters and those that nobody sees; line breaks and tabs stay."""
+    return _CONTROL.sub("", text) if _CONTROL.search(text) else text
+
+
+def without_markup(text):
+    """Without what HTML and wiki markup leave behind."""
+    if not any(sign in text for sign in "<&{['=_"):
+        return text
+    plain = html.unescape(text) if "&" in text else text
+    for pattern, replacement in _MARKUP:
+        plain = pattern.sub(replacement, plain)
+    if plain == text:
+        return text
+    lines = (_SPACES.sub(" ", line).strip() for line in plain.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def without_repeated_lines(text):
+    """Each line of more than three words once."""
+    if "\n" not in text:
+        return text
+    lines = text.split("\n")
+    first = dict.fromkeys(line for line in lines if line.count(" ") > 2)
+    if len(first) + sum(line.count(" ") <= 2 for line in lines) == len(lines):
+        return text
+    kept = []
+    for line in lines:
+        if line.count(" ") > 2:
+            if line not in first:
+                continue
+            del first[line]
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def is_foreign(text, language="vi"):
+    """Whether a text is in another language; a short one never is."""
+    import py3langid
+
+    start = text[: LANGUAGE_SAMPLE * 2].replace("\n", " ")[:LANGUAGE_SAMPLE]
+    letters = sum(c.isalpha() for c in start)
+    return letters >= SHORT and py3langid.classify(start)[0] != language
+
+
+def _plain(text):
+    """A text without what tells no two documents apart: case, spaces, the form of Unicode."""
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+def _bands(threshold):
+    """The bands of a signature whose threshold, (1 / bands) ** (bands / NUM_PERM), is nearest."""
+    powers = (2**i for i in range(1, NUM_PERM.bit_length()))
+    return min(powers, key=lambda b: abs((1 / b) ** (b / NUM_PERM) - threshold))
+
+
+def _more(removed, n_bytes, is_document=True):
+    return Removed(removed.documents + bool(is_document), removed.bytes + n_bytes)

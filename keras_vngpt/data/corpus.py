@@ -1,0 +1,134 @@
+"""A corpus of any size to rows: streamed, cleaned, split and packed, a shard at a time."""
+
+import json
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+
+from keras_vngpt.data.examples import prepare_documents
+from keras_vngpt.data.rows import Mixture, Rows, join
+from keras_vngpt.data.splits import in_part
+from keras_vngpt.quiet import verbosity
+from keras_vngpt.whole import whole
+
+SHARD_BYTES = 2**23  # of text that is packed together
+AT_ONCE = 2  # shards
+
+
+def prepare_corpus(
+    sources, read, clean, preprocessor, folder, validation_share=0.0, n_documents=None
+):
+    """Tokenise and pack the documents of several sources, into `folder/train` and `/validation`.
+
+    Memory holds a few shards, whatever the size of the corpus. A shard that an interrupted call
+    wrote is taken as it stands, so the result is the same to the byte.
+
+    Args:
+        sources: list of `Source`.
+        read: function from a `Source` to a stream of documents.
+        clean: function from a stream of documents to those that stay; a `Cleaner`.
+        preprocessor: a `VnGPTCausalLMPreprocessor`.
+        folder: str or Path.
+        validation_share: float, share of the documents that go to `validation`, by their hash.
+        n_documents: int, how many there are, for a progress bar.
+
+    Returns:
+        For each side a dictionary: `documents`, `bytes` of text, `weight`.
+    """
+    folder = Path(folder)
+    sides = {side: Side(folder / side, preprocessor) for side in ("train", "validation")}
+    bar = keras.utils.Progbar(n_documents, verbose=verbosity(), unit_name="document")
+
+    def counted(documents):
+        for n, document in enumerate(documents, 1):
+            if n_documents and n % 1000 == 0:
+                bar.add(1000)
+            yield document
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for source in sources:
+            for document in clean(counted(read(source))):
+                is_held_out = in_part(document, validation_share, salt="validation")
+                sides["validation" if is_held_out else "train"].add(document, pool)
+            for side in sides.values():
+                side.end_source(pool)
+    shares = [source.share for source in sources]
+    return {
+        name: side.finish(shares if name == "train" and any(shares) else None)
+        for name, side in sides.items()
+    }
+
+
+class Side:
+    """The shards of one side of the split, written as they fill up."""
+
+    def __init__(self, folder, preprocessor):
+        self.folder = folder
+        self.preprocessor = preprocessor
+        self.sources = []  # of each the number of its shards
+        self._documents, self._size, self._n_shards = [], 0, 0
+        self._running = deque()
+
+    def add(self, document, pool):
+        self._documents.append(document)
+        self._size += len(document.encode())
+        if self._size >= SHARD_BYTES:
+            self._flush(pool)
+
+    def end_source(self, pool):
+        if self._documents:
+            self._flush(pool)
+        self.sources.append(self._n_shards - sum(self.sources))
+
+    def _flush(self, pool):
+        while len(self._running) >= AT_ONCE:
+            self._running.popleft().result()
+        self._running.append(
+            pool.submit(
+                write_shard, self._documents, self.preprocessor, self._shard(self._n_shards)
+            )
+        )
+        self._documents, self._size = [], 0
+        self._n_shards += 1
+
+    def _shard(self, number):
+        return self.folder.with_name(f"{self.folder.name}-shards") / f"{number:05d}"
+
+    def finish(self, shares):
+        """Join the shards; the figures of the side."""
+        for future in self._running:
+            future.result()
+        shards = [self._shard(number) for number in range(self._n_shards)]
+        parts = [Rows.load(shard) for shard in shards]
+        figures = Counter()
+        for shard in shards:
+            figures.update(json.loads((shard / "figures.json").read_text()))
+        mixture = None
+        if shares:
+            ends = [sum(self.sources[: i + 1]) for i in range(len(self.sources))]
+            counts = [
+                sum(len(part) for part in parts[end - n : end])
+                for end, n in zip(ends, self.sources, strict=True)
+            ]
+            mixture = Mixture(tuple(counts), tuple(shares))
+        if parts:
+            join(parts, self.folder, mixture)
+        return dict(figures)
+
+
+def write_shard(documents, preprocessor, folder):
+    """Tokenise and pack documents into a folder, if it is not there yet."""
+    if folder.is_dir():
+        return
+    prepared = prepare_documents(documents, preprocessor)
+    figures = {
+        "documents": len(documents),
+        "bytes": prepared.scored_bytes,
+        "weight": prepared.rows.weight,
+        "tokens": prepared.rows.tokens,
+    }
+    with whole(folder) as partial:
+        prepared.rows.save(partial)
+        (partial / "figures.json").write_text(json.dumps(figures))

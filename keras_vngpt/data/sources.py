@@ -1,0 +1,90 @@
+"""What a user points at: files, folders, globs and TFDS data sets, each with its share."""
+
+import glob
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+TFDS = "tfds:"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing that a user points at.
+
+    Args:
+        name: str, as the user wrote it, without the share.
+        paths: tuple of Path, its files; of a TFDS data set just its name, "tfds:wiki40b/vi".
+        share: float, its part of the mixture, or `None` for its size.
+    """
+
+    name: str
+    paths: tuple
+    share: float | None = None
+
+
+def find_sources(patterns, suffixes, faults):
+    """The sources that patterns mean.
+
+    Args:
+        patterns: list of str, each a file, a folder (its files of a known kind, at any depth), a
+            glob, "samples:NAME" (a file of this package) or "tfds:NAME"; ":0.7" after it is its
+            share of a mixture.
+        suffixes: the endings that count in a folder.
+        faults: list, that gets a line for each pattern that means nothing.
+
+    Returns:
+        list of `Source`.
+
+    Example:
+        >>> find_sources(["truyen/*.txt:0.7", "tfds:wiki40b/vi:0.3"], [".txt"], faults)
+    """
+    sources = []
+    for pattern in patterns:
+        name, share = _share(pattern, faults)
+        if name.startswith(TFDS):
+            sources.append(Source(name, (name,), share))
+            continue
+        path = locate(name)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.is_file() and _ends(p, suffixes))
+            problem = f"no {' or '.join(f'*{s}' for s in suffixes)} file in this folder"
+        elif path.is_file():
+            found, problem = [path], ""
+        else:
+            found = sorted(
+                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
+            )
+            problem = "no such file, folder or glob"
+        if found:
+            sources.append(Source(name, tuple(found), share))
+        else:
+            faults.append(f"{name}: {problem}")
+    shares = [source.share for source in sources]
+    if None in shares and any(shares):
+        without = next(source.name for source in sources if source.share is None)
+        faults.append(f"{without}: needs a share too, as {without}:0.5, since another has one")
+    return sources
+
+
+def locate(name):
+    """The path that a user means: "samples:NAME" is a file that the package ships."""
+    if name.startswith("samples:"):
+        return SAMPLES / name.removeprefix("samples:")
+    return Path(name)
+
+
+def _share(pattern, faults):
+    """ "a.txt:0.7" as its name and share."""
+    found = re.fullmatch(r"(.+):(\d+\.?\d*|\.\d+)", pattern)
+    if not found or Path(pattern).exists():
+        return pattern, None
+    share = float(found[2])
+    if not share:
+        faults.append(f"{pattern}: a share must be greater than 0")
+    return found[1], share
+
+
+def _ends(path, suffixes):
+    return path.name.lower().removesuffix(".gz").endswith(tuple(suffixes))

@@ -1,0 +1,294 @@
+"""Any source to rows: formats, cleaning, mixtures, preparation that is killed, the pre-flight."""
+
+import bz2
+import csv
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow_datasets as tfds
+from conftest import ROOT, verb
+
+from keras_vngpt import VnGPTCausalLMPreprocessor
+from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.examples import prepare_conversations, prepare_documents
+from keras_vngpt.data.pipeline import TURNS, training_batches
+from keras_vngpt.data.readers import Columns, read_conversations, read_documents
+from keras_vngpt.data.rows import Mixture, flow
+from keras_vngpt.data.sources import find_sources
+
+TEXTS = ["Sáng nay trời mưa.\nCả nhà ở trong bếp.", "Chợ họp từ sớm.", 'Bà nói: "ăn đi", rồi cười.']
+PAIRS = [("Bật đèn", "Đã bật đèn"), ("Mấy giờ, rồi?", 'Bây giờ là "năm" giờ'), ("a\nb", "c\td")]
+
+
+def write_table(path, records):
+    """Records as the file that the ending asks for."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+        return str(path)
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8", newline="") as file:
+        if ".jsonl" in path.name:
+            file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+        else:
+            delimiter = "\t" if ".tsv" in path.name else ","
+            writer = csv.DictWriter(file, list(records[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(records)
+    return str(path)
+
+
+class Kitchen(tfds.core.GeneratorBasedBuilder):
+    """Texts and requests as a TFDS data set."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {name: tfds.features.Text() for name in ("text", "request", "response")}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i, (text, (request, response)) in enumerate(zip(TEXTS, PAIRS, strict=True)):
+            yield i, {"text": text, "request": request, "response": response}
+
+
+@pytest.fixture
+def kitchen(tmp_path, monkeypatch):
+    load = tfds.load
+    monkeypatch.setattr(tfds, "load", lambda *a, **k: load(*a, data_dir=str(tmp_path), **k))
+    Kitchen(data_dir=str(tmp_path)).download_and_prepare()
+    return "tfds:kitchen"
+
+
+@pytest.mark.parametrize(
+    "name", "a.txt a.txt.gz a.jsonl a.jsonl.gz a.csv a.tsv a.parquet tfds".split()
+)
+def test_every_format_gives_the_same_rows_of_documents(name, tmp_path, tokenizer, kitchen):
+    path = tmp_path / name
+    if ".txt" in name:
+        data = "\n\n".join(TEXTS).encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    elif name != "tfds":
+        write_table(path, [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)])
+    found = read_documents([kitchen if name == "tfds" else str(path)])
+    assert sorted(found) == sorted(TEXTS)
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32)
+    rows, expected = (prepare_documents(sorted(t), preprocessor).rows for t in (found, TEXTS))
+    np.testing.assert_array_equal(rows.token_ids, expected.token_ids)
+
+
+@pytest.mark.parametrize("name", "a.jsonl a.jsonl.gz a.csv a.csv.gz a.tsv a.parquet tfds".split())
+def test_every_format_gives_the_same_rows_of_requests(name, tmp_path, tokenizer, kitchen):
+    records = [{"request": request, "response": response} for request, response in PAIRS]
+    path = kitchen if name == "tfds" else write_table(tmp_path / name, records)
+    found = read_conversations([path])
+    expected = read_conversations([write_table(tmp_path / "expected.jsonl", records)])
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32)
+    found, expected = (
+        prepare_conversations(sorted(c, key=lambda c: c.prompts), preprocessor).rows
+        for c in (found, expected)
+    )
+    for name in vars(expected):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_columns_have_the_names_that_the_user_says(tmp_path):
+    path = write_table(tmp_path / "a.csv", [{"hỏi": "Bật đèn", "đáp": "Đã bật", "text": "x"}])
+    (found,) = read_conversations([path], Columns(request="hỏi", response="đáp"))
+    assert (found.prompts, found.responses) == (("Bật đèn",), ("Đã bật",))
+    assert read_documents([path], column="đáp") == ["Đã bật"]
+
+
+def test_messages_come_from_parquet_as_from_jsonl(tmp_path):
+    turns = [("system", "s"), ("user", "hỏi"), ("assistant", "đáp")]
+    record = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    found = [
+        read_conversations([write_table(tmp_path / f"a.{kind}", [record])])[0]
+        for kind in ("jsonl", "parquet")
+    ]
+    assert found[0].prompts == found[1].prompts == ("s\nhỏi",)
+
+
+def test_a_wikipedia_dump_is_its_articles_without_markup(tmp_path):
+    def page(title, text, namespace=0, redirect=""):
+        return (
+            f"<page><title>{title}</title><ns>{namespace}</ns><id>1</id>{redirect}<revision><id>1"
+            f"</id><timestamp>2024-01-01T00:00:00Z</timestamp><text>{text}</text></revision></page>"
+        )
+
+    pages = (
+        page(
+            "Chợ",
+            "'''Chợ''' là nơi [[mua bán|mua]] bán.{{Sơ khai}}&lt;ref&gt;x&lt;/ref&gt;\n\n== A ==",
+        )
+        + page("Thảo luận:Chợ", "bàn", 1)
+        + page("Cho", "#đổi [[Chợ]]", 0, '<redirect title="Chợ"/>')
+    )
+    path = tmp_path / "viwiki.xml.bz2"
+    head = "<siteinfo><sitename>W</sitename><dbname>viwiki</dbname></siteinfo>"
+    path.write_bytes(bz2.compress(f"<mediawiki>{head}{pages}</mediawiki>".encode()))
+    assert read_documents([str(path)]) == ["Chợ\nChợ là nơi mua bán.\nA"]
+
+
+def test_tfds_by_its_own_mock():
+    with tfds.testing.mock_data(num_examples=3):
+        found = read_documents(["tfds:wiki40b/vi"])
+    assert len(found) == 3 and all(isinstance(text, str) and text for text in found)
+
+
+LONG = "Buổi sáng trời mưa to, cả nhà ngồi trong bếp uống trà và nói chuyện về vụ mùa năm nay. "
+STEPS = {
+    "control": ("control characters", "a\u200bb\x00 mười con mèo ngồi", "ab mười con mèo ngồi"),
+    "markup": ("markup", "<p>Trời &amp; <b>đất</b> thì bao la</p> {{x}}", "Trời & đất thì bao la"),
+    "lines": (
+        "repeated lines",
+        "một hai ba bốn năm\nx\nmột hai ba bốn năm",
+        "một hai ba bốn năm\nx",
+    ),
+    "length": ("too short", "ngắn quá", None),
+    "language": (
+        "other language",
+        "The weather was fine and they all went to the market. " * 2,
+        None,
+    ),
+    "exact": ("duplicate", LONG.replace(" ", "  "), None),
+    "near": ("near duplicate", LONG + "Hết.", None),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_of_cleaning_takes_out_its_own_and_can_be_turned_off(step):
+    name, text, mended = STEPS[step]
+    cleaner = Cleaner()
+    assert list(cleaner([LONG, text])) == [LONG, *([mended] if mended else [])]
+    removed = cleaner.removed[name]
+    assert removed.bytes == len(text.encode()) - len((mended or "").encode())
+    assert removed.documents == (mended is None)
+    off = Cleaner(
+        **{step: type(cleaner.settings[step])()}, **{"near": 0} if step == "exact" else {}
+    )
+    assert list(off([LONG, text])) == [LONG, text] and name not in off.removed
+
+
+def test_near_duplicates_never_stand_on_both_sides(tmp_path):
+    words = np.array("sáng trưa chiều tối mưa nắng gió bão chợ nhà bếp vườn sông núi".split())
+    generator = np.random.default_rng(0)
+    texts = [" ".join(generator.choice(words, 60)) for _ in range(300)]
+    alike = [text + " thêm" for text in texts]
+    kept = list(Cleaner()(texts + alike))
+    assert kept == texts
+    cleaner = Cleaner()
+    cleaner.remember(texts[:150])  # what the user validates on
+    assert list(cleaner(texts + alike)) == texts[150:]
+
+
+def test_sources_have_their_shares_whatever_their_sizes():
+    rows = flow((np.repeat(np.arange(100), 8),) * 2 + (np.ones(800),), np.full(100, 8), 8)
+    mixture = Mixture((90, 10), (0.25, 0.75))  # the small one is read many times
+
+    def drawn(start, stop):
+        batches = training_batches(rows, 4, 7, start, stop, mixture)
+        return [int(r) for x, *_ in batches for r in np.array(x["token_ids"])[:, 0]]
+
+    order = drawn(0, TURNS // 4)
+    small = [row for row in order if row >= 90]
+    assert len(small) == TURNS * 0.75
+    for start in range(0, len(small) - 10, 10):  # each pass over it sees all of it
+        assert len(set(small[start : start + 10])) >= 8
+    assert drawn(100, 140) == order[400:560]
+
+
+def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
+    (tmp_path / "a.txt").write_text("một")
+    (tmp_path / "b.txt").write_text("hai")
+    faults = []
+    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], [".txt"], faults)
+    assert [s.share for s in sources] == [0.7, 0.3] and not faults
+    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], [".txt"], faults)
+    assert "needs a share too" in faults[0]
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_preparation_that_is_killed_ends_the_same_to_the_byte(tmp_path):
+    words = Path(ROOT / "README.vi.md").read_text(encoding="utf-8").split()
+    generator = random.Random(0)
+    with open(tmp_path / "a.txt", "w", encoding="utf-8") as file:
+        for _ in range(6000):
+            file.write(" ".join(generator.choices(words, k=400)) + "\n\n")
+    arguments = [
+        "--check", "--skip", "finetune", "--pretrain.data", str(tmp_path / "a.txt"),
+        "--pretrain.clean.language", "", "--tokenizer.vocabulary_size", "600",
+    ]  # fmt: skip
+    begin = time.perf_counter()
+    assert verb("fit", "--folder", tmp_path / "whole", *arguments).returncode == 0
+    seconds = time.perf_counter() - begin
+    command = [sys.executable, "-m", "keras_vngpt.fit", "--folder", tmp_path / "killed", *arguments]
+    for _ in range(3):
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+        )
+        time.sleep(seconds * generator.uniform(0.5, 0.9))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert verb("fit", "--folder", tmp_path / "killed", *arguments).returncode == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_what_did_not_change_is_prepared_once(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(LONG + str(i) for i in range(60)))
+    arguments = ["--check", "--skip", "finetune", "--pretrain.data", "a.txt"]
+    arguments += ["--pretrain.clean.near", "0", "--pretrain.sequence_length", "32"]
+    assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
+    assert "unchanged" in verb("fit", *arguments, cwd=tmp_path).stdout
+    assert "packing" in verb("fit", *arguments[:-1], "16", cwd=tmp_path).stdout
+    with open(tmp_path / "a.txt", "a") as file:
+        file.write(" thêm")
+    assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
+
+
+def test_the_check_finds_twenty_faults_in_three_files(tmp_path):
+    good = '{"request": "a", "response": "b"}'
+    lines = [good] * 40
+    broken = {3: "{oops", 7: '["a"]', 9: '{"request": "a"}', 12: '{"request": "", "response": "b"}',
+              15: '{"request": "a", "response": " "}', 18: '{"request": 1, "response": "b"}',
+              22: '{"messages": []}', 25: '{"messages": [{"role": "user", "content": "a"}]}',
+              30: "nothing", 33: '{"prompt": "a"}'}  # fmt: skip
+    for number, line in broken.items():
+        lines[number - 1] = line
+    lines = [line.encode() for line in lines]
+    lines[36] = b'{"request": "\xff", "response": "b"}'
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    rows = ["request,response"] + ["a,b"] * 20
+    for number, row in {4: "a", 8: "a,b,c", 11: ",b", 16: "a,", 20: '" ",b'}.items():
+        rows[number - 1] = row
+    (tmp_path / "b.csv").write_text("\n".join(rows))
+    text = [b"m\xe1\xbb\x99t hai"] * 30
+    for number in (5, 12, 21, 28):
+        text[number - 1] = b"h\xc3\x28ng"
+    (tmp_path / "c.txt").write_bytes(b"\n".join(text))
+    done = verb(
+        "fit", "--check", "--pretrain.data", "c.txt", "--finetune.data", "a.jsonl", "b.csv",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2 and not (tmp_path / "runs").exists()
+    planted = [f"c.txt:{n}" for n in (5, 12, 21, 28)]
+    planted += [f"a.jsonl:{n}" for n in sorted([*broken, 37])]
+    planted += [f"b.csv:{n}" for n in (4, 8, 11, 16, 20)]
+    assert len(planted) == 20
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == planted
