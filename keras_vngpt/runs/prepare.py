@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +50,7 @@ def prepare(settings):
     """
     data = check(settings)
     store = Path(settings.folder) / ".prepared"
-    with nothing_on_a_fault(store):
+    with opened(store):
         return data, *_prepare(settings, data, store)
 
 
@@ -71,19 +72,29 @@ def _prepare(settings, data, store):
 
 
 @contextmanager
-def nothing_on_a_fault(store):
-    """Takes what is new in the store away again when the data turns out to be of no use."""
-    old = set(store.iterdir()) if store.is_dir() else set()
+def opened(store):
+    """The store, for one process at a time; what is new in it goes away again on a fault."""
     is_new = [folder for folder in (store, store.parent) if not folder.exists()]
+    store.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{store}: another process prepares data here; waiting for it")
+        lock.acquire()
+    old = set(store.iterdir())
     try:
         yield
     except Faults:
-        for folder in set(store.iterdir() if store.is_dir() else ()) - old:
+        for folder in set(store.iterdir()) - old:
             shutil.rmtree(folder)
+        if is_new:
+            (store / ".lock").unlink(missing_ok=True)
         for folder in is_new:
-            if folder.is_dir():
-                folder.rmdir()
+            folder.rmdir()
         raise
+    finally:
+        lock.release()
 
 
 def prepare_tokenizer(settings, data, store):
