@@ -26,6 +26,7 @@ class Data:
         sources: list of `Source` of documents.
         validation_sources: list of `Source`, to validate on instead of a share of the documents.
         sample: list of str, some training documents from everywhere, mended.
+        held_out: list of str, a few documents that are not trained on.
         conversations: dictionary by side, of lists of `Conversation`.
         boundaries: how the few documents of a small corpus are parted into more.
         column: str, where the text stands in tables.
@@ -35,6 +36,7 @@ class Data:
     sources: list = field(default_factory=list)
     validation_sources: list = field(default_factory=list)
     sample: list = field(default_factory=list)
+    held_out: list = field(default_factory=list)
     conversations: dict = field(default_factory=dict)
     boundaries: list = field(default_factory=list)
     column: str = "text"
@@ -86,8 +88,8 @@ def _check_documents(data, stage, faults):
     data.sources = _attempt(find_documents, stage.data, "pretrain.data", faults)
     data.validation_sources = find_documents(stage.validation_data, faults)
     for source in data.validation_sources:
-        for _ in data.documents(source, faults):
-            pass
+        for text in data.documents(source, faults):
+            data.held_out += [text] if len(data.held_out) < FEW_DOCUMENTS else []
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         data.boundaries += [boundary] if boundary else []
         _sample(data, stage, faults)
@@ -100,11 +102,15 @@ def _sample(data, stage, faults):
     share = 0.0 if data.validation_sources else stage.validation_share
     mend = Cleaner(**vars(stage.clean)).mend
     data.sample, data.n_documents = [], 0
+    data.held_out = data.held_out if data.validation_sources else []
     size, rate = 0, 1.0
     for source in data.sources:
         for text in data.part(map(mend, data.documents(source, faults))):
             data.n_documents += 1
-            if in_part(text, share, "validation") or not in_part(text, rate, "tokenizer"):
+            if in_part(text, share, "validation"):
+                data.held_out += [text] if len(data.held_out) < FEW_DOCUMENTS else []
+                continue
+            if not in_part(text, rate, "tokenizer"):
                 continue
             data.sample.append(text)
             size += len(text)

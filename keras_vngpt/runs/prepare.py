@@ -309,7 +309,7 @@ def pick_prompts(settings, data):
     """What the model is asked at each evaluation: as set, or a few that it is not trained on."""
     validation = data.conversations.get("validation", [])
     picked = {
-        "pretrain": [" ".join(text.split()[:3]) for text in data.sample[:N_PROMPTS]],
+        "pretrain": [" ".join(text.split()[:3]) for text in data.held_out[:N_PROMPTS]],
         "finetune": [c.prompts[0] for c in validation[:N_PROMPTS]],
     }
     given = {stage: getattr(settings, stage).prompts for stage in picked}
