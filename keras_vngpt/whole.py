@@ -1,5 +1,6 @@
 """Files and folders that are whole or not there."""
 
+import errno
 import os
 import shutil
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ def whole(path):
     try:
         yield partial
         if path.is_dir():
+            if not partial.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
             shutil.rmtree(path)
         os.replace(partial, path)
     finally:

@@ -543,11 +543,11 @@ def test_planted_contradictions_do_not_reach_the_output(tmp_path):
     assert figures["rejected"] == len(FORBIDDEN)
     assert not kept & set(cleaned[: len(FORBIDDEN)])
     assert kept >= set(dict(reversed(cleaned[len(FORBIDDEN) :])).items())  # the first of a question
-    rejected = output.with_suffix(".rejected.tsv").read_text(encoding="utf-8")
+    rejected = output.with_suffix(".rejected.log").read_text(encoding="utf-8")
     assert f"{data}:2\tĐà Lạt: có biển\tĐà Lạt có gì?" in rejected
     clean_data = write_csv(tmp_path / "c.csv", RIGHT)
     keras_vngpt.augment(data=[clean_data], output=str(output), variants=1)
-    assert not output.with_suffix(".rejected.tsv").exists()
+    assert not output.with_suffix(".rejected.log").exists()
 
 
 # The language model

@@ -26,6 +26,7 @@ from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.rows import Mixture, flow
 from keras_vngpt.data.sources import find_sources
+from keras_vngpt.faults import Faults
 
 TEXTS = ["Sáng nay trời mưa.\nCả nhà ở trong bếp.", "Chợ họp từ sớm.", 'Bà nói: "ăn đi", rồi cười.']
 PAIRS = [("Bật đèn", "Đã bật đèn"), ("Mấy giờ, rồi?", 'Bây giờ là "năm" giờ'), ("a\nb", "c\td")]
@@ -36,7 +37,7 @@ def write_table(path, records):
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(records), path)
         return str(path)
-    opener = gzip.open if path.suffix == ".gz" else open
+    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
     with opener(path, "wt", encoding="utf-8", newline="") as file:
         if ".jsonl" in path.name:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
@@ -74,7 +75,7 @@ def kitchen(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", "a.txt a.txt.gz a.jsonl a.jsonl.gz a.csv a.tsv a.parquet tfds".split()
+    "name", "a.txt a.txt.gz a.jsonl a.jsonl.bz2 a.csv a.tsv a.parquet tfds".split()
 )
 def test_every_format_gives_the_same_rows_of_documents(name, tmp_path, tokenizer, kitchen):
     path = tmp_path / name
@@ -221,6 +222,34 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
     assert "needs a share too" in faults[0]
 
 
+@pytest.mark.parametrize(
+    "name, content, fault",
+    [
+        ("a.jsonl", b'{"text": "a \\ud83d"}', ":1: text is not valid Unicode"),
+        ("a.jsonl", b'{"text": 1}', ":1: text must be text, is 1"),
+        ("a.jsonl", b'{"body": "x"}', ':1: needs text in "text", has body'),
+        ("a.txt", "xin ch\u00e0o".encode("utf-16"), ":1: is UTF-16"),
+        ("a.txt.gz", gzip.compress(b"xin " * 99)[:20], ": is damaged"),
+        ("a.parquet", b"xin", ": not valid Parquet"),
+        ("a.docx", b"xin", ": .docx files are not read"),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_named(tmp_path, name, content, fault):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Faults) as caught:
+        read_documents([str(tmp_path / name)])
+    assert caught.value.faults[0].startswith(str(tmp_path / name) + fault)
+
+
+def test_a_source_that_cleaning_empties_is_no_part_of_a_mixture(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"{LONG} {i}" * 3 for i in range(60)))
+    (tmp_path / "b.txt").write_text("The weather was fine and they went to the market. " * 9)
+    sources = ["a.txt:0.5", "b.txt:0.5"]
+    done = verb("fit", "--check", "--skip", "finetune", "--pretrain.data", *sources, cwd=tmp_path)
+    assert done.returncode == 2 and "b.txt: nothing is left of it" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def contents(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -257,6 +286,11 @@ def test_what_did_not_change_is_prepared_once(tmp_path):
     assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
     assert "unchanged" in verb("fit", *arguments, cwd=tmp_path).stdout
     assert "packing" in verb("fit", *arguments[:-1], "16", cwd=tmp_path).stdout
+    expected = contents(tmp_path / "runs")
+    for damaged in [*tmp_path.rglob("target.npy"), *tmp_path.rglob("tokenizer.json")]:
+        damaged.write_bytes(damaged.read_bytes()[:50])
+    assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
+    assert contents(tmp_path / "runs") == expected
     with open(tmp_path / "a.txt", "a") as file:
         file.write(" thêm")
     assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout

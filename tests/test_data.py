@@ -193,7 +193,9 @@ def test_prose_is_long_and_varied(texts):
         ('{"request": "a \\ud83d", "response": "b"}', ":1: request is not valid Unicode"),
         ('{"request": ' + "1" * 5000 + ', "response": "b"}', ":1: not valid JSON"),
         ("\u200b\ufeff \n", ": the file is empty"),
-        ('[\n{"request": "a", "response": "b"}\n]', ":1: is one JSON list"),
+        ('[\n{"request": "a", "response": "b"}\n]', ":1: is a JSON list"),
+        ('[{"request": "a", "response": "b"}]', ":1: is a JSON list"),
+        ('{"request": "a", "response": "\u200b"}', ":1: empty response"),
     ],
 )
 def test_what_is_valid_for_json_and_still_no_text(tmp_path, content, fault):

@@ -10,6 +10,7 @@ import keras
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.rows import Mixture, Rows, join
 from keras_vngpt.data.splits import in_part
+from keras_vngpt.faults import Faults
 from keras_vngpt.quiet import verbosity
 from keras_vngpt.whole import whole
 
@@ -54,9 +55,9 @@ def prepare_corpus(
                 sides["validation" if is_held_out else "train"].add(document, pool)
             for side in sides.values():
                 side.end_source(pool)
-    shares = [source.share for source in sources]
+    is_mixture = any(source.share for source in sources)
     return {
-        name: side.finish(shares if name == "train" and any(shares) else None)
+        name: side.finish(sources if name == "train" and is_mixture else None)
         for name, side in sides.items()
     }
 
@@ -96,8 +97,8 @@ class Side:
     def _shard(self, number):
         return self.folder.with_name(f"{self.folder.name}-shards") / f"{number:05d}"
 
-    def finish(self, shares):
-        """Join the shards; the figures of the side."""
+    def finish(self, mixed):
+        """Join the shards, of the sources of a mixture if they are mixed; the figures."""
         for future in self._running:
             future.result()
         shards = [self._shard(number) for number in range(self._n_shards)]
@@ -106,13 +107,18 @@ class Side:
         for shard in shards:
             figures.update(json.loads((shard / "figures.json").read_text()))
         mixture = None
-        if shares:
+        if mixed:
             ends = [sum(self.sources[: i + 1]) for i in range(len(self.sources))]
             counts = [
                 sum(len(part) for part in parts[end - n : end])
                 for end, n in zip(ends, self.sources, strict=True)
             ]
-            mixture = Mixture(tuple(counts), tuple(shares))
+            if not all(counts):
+                nothing = mixed[counts.index(0)].name
+                raise Faults(
+                    f"{nothing}: nothing is left of it after cleaning. Leave it out of the mixture"
+                )
+            mixture = Mixture(tuple(counts), tuple(source.share for source in mixed))
         if parts:
             join(parts, self.folder, mixture)
         return dict(figures)
@@ -120,8 +126,12 @@ class Side:
 
 def write_shard(documents, preprocessor, folder):
     """Tokenise and pack documents into a folder, if it is not there yet."""
-    if folder.is_dir():
+    try:
+        json.loads((folder / "figures.json").read_text())
+        Rows.load(folder)
         return
+    except (OSError, ValueError):  # not there, or not whole
+        pass
     prepared = prepare_documents(documents, preprocessor)
     figures = {
         "documents": len(documents),

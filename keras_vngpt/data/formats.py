@@ -9,9 +9,11 @@ import re
 import zlib
 from io import TextIOWrapper
 
-from keras_vngpt.data.sources import TFDS
+from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, kind
 
-TEXT, TABLES, DUMPS = (".txt",), (".jsonl", ".csv", ".tsv", ".parquet"), (".xml.bz2", ".xml")
+csv.field_size_limit(2**31 - 1)  # a document may be a cell
+MAX_BROKEN_LINES = 5  # that are named of one file
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 
@@ -34,11 +36,13 @@ def read_records(path, faults):
     if str(path).startswith(TFDS):
         yield from _tfds(path, faults)
         return
-    name = path.name.lower().removesuffix(".gz")
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    reader = next((r for suffix, r in readers.items() if name.endswith(suffix)), _text)
-    if name.endswith(DUMPS):
-        reader = _wikipedia
+    readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet, "": _text}
+    readers |= dict.fromkeys(TEXT, _text) | dict.fromkeys(DUMPS, _wikipedia)
+    reader = readers.get(kind(path))
+    if reader is None:
+        known = " ".join((*TEXT, *TABLES, *DUMPS))
+        faults.append(f"{path}: {kind(path)} files are not read, but {known}")
+        return
     try:
         yield from reader(path, faults)
     except OSError as error:
@@ -55,19 +59,28 @@ def open_packed(path):
 
 def _lines(path, faults):
     """`(number, line)` of a text file, every line that is not UTF-8 a fault."""
-    is_empty = True
+    is_empty, n_broken = True, 0
+    with open_packed(path) as file:
+        if file.read(2) in UTF16:
+            faults.append(f"{path}:1: is UTF-16. Save the file as UTF-8")
+            return
     with TextIOWrapper(open_packed(path), encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
             if not line.isascii() and (broken := _NOT_UTF8.search(line)):
                 byte = ord(broken[0]) - 0xDC00
-                faults.append(
+                fault = (
                     f"{path}:{number}: invalid UTF-8 (byte 0x{byte:02x}). Save the file as UTF-8"
                 )
+                faults += [fault] if n_broken < MAX_BROKEN_LINES else []
+                n_broken += 1
                 is_empty = False
                 continue
             if is_empty:
                 is_empty = not any(c.isprintable() and c != " " for c in line)
             yield number, "\n" if is_empty else line
+    if n_broken > MAX_BROKEN_LINES:
+        hidden = n_broken - MAX_BROKEN_LINES
+        faults.append(f"{path}: invalid UTF-8 on {hidden} more lines")
     if is_empty:
         faults.append(f"{path}: the file is empty")
 
@@ -90,19 +103,26 @@ def _jsonl(path, faults):
     for number, line in _lines(path, faults):
         if not line.strip():
             continue
+        is_list = False
         try:
-            yield f"{path}:{number}", json.loads(line)
+            record = json.loads(line)
+            is_list = isinstance(record, list) and record and isinstance(record[0], dict)
+            if not is_list:
+                yield f"{path}:{number}", record
         except json.JSONDecodeError as error:
-            if number == 1 and line.startswith("["):
-                faults.append(f"{path}:1: is one JSON list. Put each object on a line of its own")
-                return
-            faults.append(f"{path}:{number}: not valid JSON ({error.msg}, column {error.colno})")
+            is_list = number == 1 and line.startswith("[")
+            if not is_list:
+                what = f"{error.msg}, column {error.colno}"
+                faults.append(f"{path}:{number}: not valid JSON ({what})")
         except (ValueError, RecursionError) as error:  # a number too long, nested too deeply
             faults.append(f"{path}:{number}: not valid JSON ({error})")
+        if is_list:
+            faults.append(f"{path}:{number}: is a JSON list. Put each object on a line of its own")
+            return
 
 
 def _csv(path, faults):
-    is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
+    is_tsv = kind(path) == ".tsv"
     lines = (line for _, line in _lines(path, faults))
     reader = csv.reader(lines, strict=True, delimiter="\t" if is_tsv else ",")
     number, names = 1, None

@@ -4,8 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vngpt.data.rows import Mixture
-
-TURNS = 1024  # in which the sources of a mixture have their shares
+from keras_vngpt.data.sources import TURNS
 
 
 def training_batches(rows, batch_size, seed, start, stop, mixture=None):

@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 
-from keras_vngpt.data.formats import DUMPS, TABLES, TEXT, read_records
-from keras_vngpt.data.sources import find_sources
+from keras_vngpt.data.cleaning import without_control
+from keras_vngpt.data.formats import read_records
+from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
 from keras_vngpt.faults import Faults
 
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
@@ -72,15 +73,21 @@ def stream_documents(paths, faults, column="text"):
     """
     for path in paths:
         for place, record in read_records(path, faults):
-            text = record.get(column if _is_table(path) else "text") if _is_object(record) else None
-            if isinstance(text, str):
+            name = column if kind(path) in (*TABLES, TFDS) else "text"
+            text = record.get(name) if _is_object(record) else None
+            if isinstance(text, str) and not _is_half(text):
                 if text.strip():
                     yield text
                 continue
-            has = ", ".join(map(str, record)) if _is_object(record) else json.dumps(record)[:40]
-            faults.append(f'{place}: needs text in "{column}", has {has or "nothing"}')
-            if not _has_lines_of_their_own(path):  # all rows of a table are alike
-                break
+            if isinstance(text, str):
+                faults.append(f"{place}: {name} is not valid Unicode: it has half a surrogate pair")
+            elif _is_object(record) and name in record:
+                faults.append(f"{place}: {name} must be text, is {_excerpt(text)}")
+            else:
+                has = ", ".join(map(str, record)) if _is_object(record) else _excerpt(record)
+                faults.append(f'{place}: needs text in "{name}", has {has or "nothing"}')
+                if kind(path) != ".jsonl":  # all rows of a table are alike
+                    break
 
 
 def read_documents(patterns, column="text"):
@@ -137,7 +144,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
                 group = _group(record)
                 conversations.append(Conversation(prompts, responses, place, group, system))
             except MissingColumn as fault:
-                if _has_lines_of_their_own(path):
+                if kind(path) == ".jsonl":
                     faults.append(f"{place}: {fault}")
                     continue
                 hint = ". Separate the columns by commas" if any(";" in c for c in record) else ""
@@ -159,7 +166,7 @@ class MissingColumn(ValueError):
 def _turns(record, columns):
     """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
     if not _is_object(record):
-        raise ValueError(f"needs an object with request and response, is {json.dumps(record)[:40]}")
+        raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
     pairs = COLUMN_NAMES
     if columns.request or columns.response:
         pairs = ((columns.request or "request", columns.response or "response"),)
@@ -208,10 +215,10 @@ def _group(record):
 
 def _filled(value, name):
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, is {json.dumps(value, default=str)[:40]}")
-    if not value.strip():
+        raise ValueError(f"{name} must be text, is {_excerpt(value)}")
+    if not without_control(value).strip():
         raise ValueError(f"empty {name}")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if _is_half(value):
         raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
     return value.strip()
 
@@ -220,11 +227,10 @@ def _is_object(record):
     return isinstance(record, dict)
 
 
-def _is_table(path):
-    """Whether the text stands in a column that has a name."""
-    return not str(path).lower().removesuffix(".gz").endswith((*TEXT, *DUMPS))
+def _is_half(text):
+    """Whether there is half a surrogate pair in a text: JSON can spell it, UTF-8 cannot."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _has_lines_of_their_own(path):
-    """Whether each line may be of another shape: JSONL alone."""
-    return str(path).lower().removesuffix(".gz").endswith(".jsonl")
+def _excerpt(value):
+    return json.dumps(value, default=str, ensure_ascii=False)[:40]

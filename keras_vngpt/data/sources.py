@@ -7,6 +7,9 @@ from pathlib import Path
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 TFDS = "tfds:"
+TEXT, TABLES, DUMPS = (".txt", ".text", ".md"), (".jsonl", ".csv", ".tsv", ".parquet"), (".xml",)
+PACKED = (".gz", ".bz2", ".xz")
+TURNS = 1024  # in which the sources of a mixture have their shares
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def find_sources(patterns, suffixes, faults):
             continue
         path = locate(name)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and _ends(p, suffixes))
+            found = sorted(p for p in path.rglob("*") if p.is_file() and kind(p) in suffixes)
             problem = f"no {' or '.join(f'*{s}' for s in suffixes)} file in this folder"
         elif path.is_file():
             found, problem = [path], ""
@@ -65,7 +68,23 @@ def find_sources(patterns, suffixes, faults):
     if None in shares and any(shares):
         without = next(source.name for source in sources if source.share is None)
         faults.append(f"{without}: needs a share too, as {without}:0.5, since another has one")
+    elif any(shares):
+        for source in sources:
+            if source.share / sum(shares) < 1 / TURNS:
+                faults.append(
+                    f"{source.name}: {source.share} is less than 1/{TURNS} of the mixture"
+                )
     return sources
+
+
+def kind(path):
+    """The ending that says how a file is read, without that of a packing; or "tfds:"."""
+    name = str(path).lower()
+    if name.startswith(TFDS):
+        return TFDS
+    for packing in PACKED:
+        name = name.removesuffix(packing)
+    return Path(name).suffix
 
 
 def locate(name):
@@ -84,7 +103,3 @@ def _share(pattern, faults):
     if not share:
         faults.append(f"{pattern}: a share must be greater than 0")
     return found[1], share
-
-
-def _ends(path, suffixes):
-    return path.name.lower().removesuffix(".gz").endswith(tuple(suffixes))

@@ -18,7 +18,7 @@ from keras_vngpt.data.corpus import prepare_corpus
 from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.rows import Rows
-from keras_vngpt.data.sources import TFDS
+from keras_vngpt.data.sources import TFDS, kind
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.check import check, make_cleaner
@@ -108,8 +108,12 @@ def prepare_tokenizer(settings, data, store):
     default_size = PRESETS[settings.model.preset]["vocabulary_size"]
     folder = store / f"tokenizer-{fingerprint(texts, vars(settings.tokenizer), default_size)}"
     if folder.is_dir():
-        print(f"tokenizer: unchanged, taken from {folder}")
-        return folder
+        try:
+            load_tokenizer(folder)
+            print(f"tokenizer: unchanged, taken from {folder}")
+            return folder
+        except Faults as fault:
+            print(f"{fault}; training it again")
     print("tokenizer: training")
     tokenizer = train_tokenizer(
         texts,
@@ -129,7 +133,7 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
     stage = settings.pretrain
     sources = [*data.sources, *data.validation_sources]
     name = fingerprint(
-        [fingerprint_of_file(path) for source in sources for path in source.paths],
+        [(kind(path), fingerprint_of_file(path)) for s in sources for path in s.paths],
         [(len(source.paths), source.share) for source in sources],
         len(data.sources),
         data.boundaries,
@@ -137,8 +141,10 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
         fingerprint_of_tokenizer(tokenizer_folder),
     )
     folder = store / f"pretrain-{name}"
-    if (folder / "figures.json").exists():
+    shards = [folder / name for name in ("train-shards", "validation-shards", "given")]
+    if is_complete(folder, "pretrain"):
         print(f"pretrain: unchanged, taken from {folder}")
+        remove(shards)
         return folder
     print("pretrain: cleaning, tokenising and packing")
     clean = make_cleaner(settings)
@@ -174,15 +180,15 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
             + (f". Cleaning left out {', '.join(taken)} (see --pretrain.clean)" if taken else "")
         )
     if not figures["validation"]:  # too few documents for one to be held out
+        print("pretrain: too few documents to hold one out: validation is on what is trained")
         figures["validation"] = figures["train"]
         shutil.copytree(folder / "train", folder / "validation", dirs_exist_ok=True)
-    for shards in (folder / "train-shards", folder / "validation-shards", folder / "given"):
-        shutil.rmtree(shards, ignore_errors=True)
     cleaned = {
         name: vars(removed) for name, removed in {**clean.removed, "kept": clean.kept}.items()
     }
     write_text(folder / "cleaning.json", json.dumps(cleaned))
     write_figures(folder, "pretrain", figures["train"]["documents"], figures["validation"])
+    remove(shards)
     return folder
 
 
@@ -195,7 +201,7 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
         fingerprint_of_tokenizer(tokenizer_folder),
     )
     folder = store / f"finetune-{name}"
-    if folder.is_dir():
+    if is_complete(folder, "finetune"):
         return folder
     print("finetune: tokenising and packing")
     with whole(folder) as partial:
@@ -209,6 +215,27 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
         scored = {"bytes": prepared.scored_bytes, "weight": prepared.rows.weight}
         write_figures(partial, "finetune", len(sides["train"]), scored, cuts)
     return folder
+
+
+def is_complete(folder, stage):
+    """Whether the rows of a stage stand in a folder as its figures say."""
+    try:
+        figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        sides = {"train": "rows", "validation": "validation_rows"}
+        if stage == "pretrain":
+            json.loads((folder / "cleaning.json").read_text(encoding="utf-8"))
+        return all(
+            len(Rows.load(folder / side)) == figures[f"{stage}.{name}"]
+            for side, name in sides.items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def remove(folders):
+    """Folders that are not needed any more; that they are gone does not matter."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_figures(folder, stage, n_items, validation, cuts=()):

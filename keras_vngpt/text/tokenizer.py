@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
 
+from keras_vngpt.faults import Faults
 from keras_vngpt.text.normalization import TONE_PLACEMENT_RULES, to_old_placement
 
 PAD, UNK, BOS, SEP, EOS = CONTROL_SYMBOLS = ("[PAD]", "[UNK]", "[BOS]", "[SEP]", "[EOS]")
@@ -82,10 +83,16 @@ def to_old_placement_in_graph(text):
 def load_tokenizer(folder):
     """The tokenizer that `save_to_preset` wrote to a folder of its own, without a model beside it.
 
+    Raises:
+        Faults: a file is missing or damaged.
+
     Example:
         >>> tokenizer = load_tokenizer("runs/default/tokenizer")
     """
-    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
-        tokenizer = keras.saving.deserialize_keras_object(json.load(file))
-    tokenizer.load_preset_assets(str(folder))
+    try:
+        with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
+            tokenizer = keras.saving.deserialize_keras_object(json.load(file))
+        tokenizer.load_preset_assets(str(folder))
+    except Exception as error:  # whatever a damaged file raises
+        raise Faults(f"{folder}: cannot be loaded ({str(error).splitlines()[0]})") from None
     return tokenizer

@@ -68,7 +68,7 @@ def augment(config: str | None = None, **settings):
         python -m keras_vngpt.augment --llm.model gpt-4.1-mini --llm.max_requests 50
 
     Interrupted? The same command asks for no answer twice. Beside the output stand its report
-    (.report.json) and the pairs that were stopped, with the reason (.rejected.tsv).
+    (.report.json) and the pairs that were stopped, with the reason (.rejected.log).
 
     Args:
         config: YAML file with any of the settings; flags come before it
@@ -135,10 +135,11 @@ class Workshop:
             locate(getattr(settings, name)).resolve()
             for name in ("templates", "synonyms", "names", "facts", "kinds")
         }
-        if self.output.resolve() in taken:
-            faults.append(f"output: {self.output} is read here too. Take another")
-        if self.output.is_dir():
-            faults.append(f"output: {self.output} is a folder. Take another")
+        for path in (self.output, self._beside("report.json"), self._beside("rejected.log")):
+            if path.resolve() in taken:
+                faults.append(f"output: {path} is read here too. Take another")
+            if path.is_dir():
+                faults.append(f"output: {path} is a folder. Take another")
         if settings.llm.base_url and not settings.llm.model:
             faults.append("llm.model: needs a value where llm.base_url has one")
         if faults:
@@ -283,7 +284,7 @@ class Workshop:
         for name, n in figures["dropped"].items():
             print(f"left out, {name}: {n:,}")
         if self.rejected:
-            path = self._beside("rejected.tsv")
+            path = self._beside("rejected.log")
             print(f"stopped by the facts: {len(self.rejected):,}, in {path}")
             for pair, contradiction in self.rejected[:REJECTED_SHOWN]:
                 print(f"  {pair.source}: {contradiction}: {pair.question} {pair.answer}")
@@ -293,7 +294,7 @@ class Workshop:
         return figures
 
     def _write_files(self, lines, figures):
-        rejected = self._beside("rejected.tsv")
+        rejected = self._beside("rejected.log")
         with (
             whole(rejected) as partial_rejected,
             whole(self._beside("report.json")) as partial_report,
@@ -306,7 +307,7 @@ class Workshop:
             partial_report.write_text(
                 json.dumps(figures, ensure_ascii=False, indent=2), encoding="utf-8"
             )
-            # Not JSONL or CSV: fit reads these from a folder, and should not read this.
+            # No table by its ending: fit reads those from a folder, and should not read this.
             partial_rejected.write_text(
                 "source\treason\trequest\tresponse\n"
                 + "".join(

@@ -42,7 +42,10 @@ def read_yaml(pattern, schema):
         >>> read_yaml("samples:travel_kinds.yaml", dict[str, list[Pattern]])
     """
     path = locate(pattern)
-    values = _composed(arguments.read_yaml(path))
+    try:
+        values = _composed(arguments.read_yaml(path))
+    except RecursionError:
+        raise Faults(f"{path}: not valid YAML (refers to itself)") from None
     try:
         return pydantic.TypeAdapter(schema).validate_python(values)
     except pydantic.ValidationError as error:
