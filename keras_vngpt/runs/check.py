@@ -147,7 +147,7 @@ def _check_conversations(data, stage, faults):
             f"finetune.data: {len(items)} examples are too few to part into training, "
             "validation and test"
         )
-    if train and not validation:
+    if train and not validation and stage.validation_share:
         print("finetune: too few requests to hold one out: validation is on what is trained")
     data.conversations = {"train": train, "validation": validation or train, "test": test}
 
