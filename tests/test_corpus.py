@@ -264,17 +264,17 @@ def test_a_preparation_that_is_killed_ends_the_same_to_the_byte(tmp_path):
         "--check", "--skip", "finetune", "--pretrain.data", str(tmp_path / "a.txt"),
         "--pretrain.clean.language", "", "--tokenizer.vocabulary_size", "600",
     ]  # fmt: skip
-    begin = time.perf_counter()
     assert verb("fit", "--folder", tmp_path / "whole", *arguments).returncode == 0
-    seconds = time.perf_counter() - begin
     command = [sys.executable, "-m", "keras_vngpt.fit", "--folder", tmp_path / "killed", *arguments]
-    for _ in range(3):
+    # With the tokenizer there, with a shard there, and as the rows are joined.
+    for sign in ("tokenizer-*", "pretrain-*/train-shards/00000", "pretrain-*/.partial-train"):
         process = subprocess.Popen(
             command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
         )
-        time.sleep(seconds * generator.uniform(0.5, 0.9))
+        while process.poll() is None and not [*(tmp_path / "killed" / ".prepared").glob(sign)]:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, f"over before {sign}"
     assert verb("fit", "--folder", tmp_path / "killed", *arguments).returncode == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 

@@ -18,6 +18,7 @@ import keras_vngpt
 from keras_vngpt.arguments import flatten
 from keras_vngpt.faults import Faults
 from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.training import callbacks
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -67,7 +68,8 @@ def test_the_report_is_one_file_with_its_pictures_inside(run):
         and "<script" not in page
         and "http://" not in page.replace("http://www.w3.org", "")
     )
-    assert "samples" in page.lower() and "finetune.batch_size" in page
+    assert "samples" in page.lower()
+    assert "finetune.batch_size" in page and "pretrain.clean.near" in page
 
 
 def test_one_seed_gives_the_same_losses_twice(tmp_path):
@@ -106,9 +108,9 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    samples = cut / "samples.jsonl"  # written after the first state is saved
+    state = cut / "work/pretrain/checkpoint/state.json"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not samples.exists():
+    while time.monotonic() < deadline and not state.exists():
         time.sleep(0.02)
     time.sleep(0.5)
     process.send_signal(number)
@@ -123,10 +125,35 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
     )
     for x, y in zip(a, b, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-6)
-    validated = [[row for row in losses(folder) if row[3]] for folder in (uninterrupted, cut)]
-    assert [row[:2] for row in validated[0]] == [row[:2] for row in validated[1]]
-    asked = [(folder / "samples.jsonl").read_text().count("\n") for folder in (uninterrupted, cut)]
-    assert asked[0] == asked[1] == 4
+    assert evaluations(cut) == evaluations(uninterrupted)
+
+
+def evaluations(run):
+    """The steps of the validations, and those of the samples: four of each."""
+    validated = [row[1] for row in losses(run) if row[3]]
+    lines = (run / "samples.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    asked = [str(json.loads(line)["step"]) for line in lines]
+    assert len(validated) == len(asked) == 4
+    return validated, asked
+
+
+def test_a_ctrl_c_within_an_evaluation_loses_nothing_of_it(tmp_path, uninterrupted, monkeypatch):
+    inside = [
+        (callbacks.Validation, "on_epoch_end"),
+        (callbacks.SampleAnswers, "on_epoch_end"),
+        (callbacks.Checkpoint, "evaluated"),
+    ]
+    for kind, method in inside:
+
+        def interrupt(self, *arguments, **more):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, method, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                keras_vngpt.fit(folder=str(tmp_path), name="cut", **{**SETTINGS, **LONG})
+    keras_vngpt.fit(folder=str(tmp_path), name="cut", **{**SETTINGS, **LONG})
+    assert evaluations(tmp_path / "cut") == evaluations(uninterrupted)
 
 
 def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run):

@@ -17,6 +17,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from keras_vngpt.arguments import flatten
+
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 PHASES = {
     "tokenizer": "Tokenizer",
@@ -297,7 +299,7 @@ def _settings(config):
     groups = {"run": []}
     for name, value in config.items():
         if isinstance(value, dict):
-            groups[name] = [(f"{name}.{key}", _items(part)) for key, part in value.items()]
+            groups[name] = [(n, _items(part)) for n, part in flatten({name: value}).items()]
         else:
             groups["run"].append((name, _items(value)))
     return {name: rows for name, rows in groups.items() if rows}

@@ -81,9 +81,9 @@ class SampleAnswers(keras.callbacks.Callback):
         super().__init__()
         self.answer, self.prompts, self.path, self.stage = answer, prompts, Path(path), stage
 
-    def on_train_begin(self, logs=None):
-        step = int(self.model.optimizer.iterations)
-        _keep(self.path, lambda line: _is_done(json.loads(line), self.stage, step))
+    def go_on(self, evaluated):
+        """Drop the answers after a step: those evaluations come again."""
+        _keep(self.path, lambda line: _is_done(json.loads(line), self.stage, evaluated))
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.prompts:
@@ -114,13 +114,14 @@ class History(keras.callbacks.Callback):
         self.tokens_per_step, self.every = tokens_per_step, every
         self._begin = time.perf_counter()
 
-    def on_train_begin(self, logs=None):
-        step = int(self.model.optimizer.iterations)
+    def go_on(self, step, evaluated):
+        """Drop the points of the loss after a step, and the validations after another."""
         header = ",".join(HISTORY_FIELDS)
 
         def is_done(line):
             row = dict(zip(HISTORY_FIELDS, line.split(","), strict=True))
-            return line == header or _is_done(row, self.stage, step)
+            last = evaluated if row["validation_loss"] else step
+            return line == header or _is_done(row, self.stage, last)
 
         _keep(self.path, is_done)
 
@@ -140,7 +141,7 @@ class History(keras.callbacks.Callback):
         self._write(
             validation_loss=logs["val_loss"],
             bits_per_byte=logs["bits_per_byte"],
-            tokens_per_second=logs["tokens/s"],
+            tokens_per_second=logs.get("tokens/s", ""),
         )
 
     def _write(self, **figures):
@@ -182,7 +183,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.patience = patience
         self.state = {
             "step": 0,
-            "validated_step": 0,
+            "evaluated_step": 0,
             "best_loss": None,
             "best_right": 0.0,
             "best_step": 0,
@@ -224,29 +225,30 @@ class Checkpoint(keras.callbacks.Callback):
                 old.unlink()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.validated(self.model, logs["val_loss"], logs.get("val_right", 0.0))
+        self.evaluated(logs["val_loss"], logs.get("val_right", 0.0))
         self.save()
 
-    def validated(self, model, loss, right):
+    def evaluated(self, loss, right):
         """Note how good the weights are; keep them if they are the best.
 
         The best have the most responses right, and among equals the lowest loss: late in
         fine-tuning the loss rises by a few confident mistakes while ever more answers are right.
         """
-        state, step = self.state, int(model.optimizer.iterations)
-        state["validated_step"] = step
+        state, step = self.state, int(self.model.optimizer.iterations)
         best = (-state["best_right"], state["best_loss"])
         if state["best_loss"] is None or (-right, loss) < best:
-            state |= {"best_loss": loss, "best_right": right, "best_step": step, "waited": 0}
             # In float32: NumPy's files do not know bfloat16.
-            weights = (np.asarray(w, "float32") for w in model.get_weights())
+            weights = (np.asarray(w, "float32") for w in self.model.get_weights())
             with whole(self.folder / "best.npz") as partial:
                 np.savez(partial, *weights)
+            news = {"best_loss": loss, "best_right": right, "best_step": step, "waited": 0}
         else:
-            state["waited"] += 1
-            if self.patience and state["waited"] >= self.patience:
+            news = {"waited": state["waited"] + 1}
+            news["stopped"] = 0 < self.patience <= news["waited"]
+            if news["stopped"]:
                 print(f"  no better for {self.patience} evaluations: stopping early")
-                model.stop_training = state["stopped"] = True
+                self.model.stop_training = True
+        state |= {"evaluated_step": step, **news}  # at once: a Ctrl-C may come at any moment
 
 
 def _is_done(record, stage, step):

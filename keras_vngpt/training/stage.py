@@ -135,17 +135,22 @@ def train_stage(
         right = whole_responses(batches) if stage == "finetune" else 0.0
         return likelihood(batches), right
 
+    curves = History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100))
+    answers = SampleAnswers(answer, prompts, samples, stage)
+    # The state comes last: what it calls evaluated is on the curves and among the samples.
+    evaluation = [Validation(measure, bits_per_nat), curves, answers, checkpoint]
+    evaluated = checkpoint.state["evaluated_step"]
+    curves.go_on(step, evaluated)
+    answers.go_on(evaluated)
+    if step > evaluated and step % plan.steps_per_epoch == 0:  # interrupted in between
+        keras.callbacks.CallbackList(evaluation, model=model).on_epoch_end(
+            step // plan.steps_per_epoch - 1
+        )
     callbacks = [
         Throughput(plan.tokens_per_step),
-        Validation(measure, bits_per_nat),
-        History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100)),
-        checkpoint,
-        SampleAnswers(answer, prompts, samples, stage),
+        *evaluation,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
-    is_boundary = step and step % plan.steps_per_epoch == 0
-    if is_boundary and checkpoint.state["validated_step"] < step:  # interrupted in between
-        checkpoint.validated(model, *measure())
     epochs = plan.steps // plan.steps_per_epoch
     preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
     try:

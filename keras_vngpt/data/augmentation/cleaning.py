@@ -3,7 +3,8 @@
 import re
 import unicodedata
 
-_INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
+from keras_vngpt.data.cleaning import without_control
+
 _NUMBERING = re.compile(
     r"^(?:\(?\d{1,3}\s*[.):](?:\s+(?=\S)|(?=[^\W\d_\"“'‘]))|\d{1,3}\s+[-–]\s+(?=[^\W\d_])"
     r"|[-–•*·▪]\s+|(?:câu hỏi|câu|hỏi|đáp|trả lời|question|answer)\s*\d*\s*[.:)]\s*(?=\S)"
@@ -47,7 +48,7 @@ def clean(text, names):
         >>> clean('3.  "chợ đà lạt mở cửa lúc 5 giờ ."', names)
         'Chợ Đà Lạt mở cửa lúc 5 giờ.'
     """
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = unicodedata.normalize("NFC", without_control(text))
     text = " ".join(text.split())
     before = None
     while text != before:
