@@ -74,10 +74,16 @@ def test_ids_of_the_control_symbols(tokenizer):
     assert [tokenizer.token_to_id(s) for s in CONTROL_SYMBOLS] == [0, 1, 2, 3, 4]
 
 
-def test_foreign_runtimes_agree(tokenizer):
+def test_foreign_runtimes_agree(tokenizer, texts):
     plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
-    for text in (SENTENCE, unicodedata.normalize("NFD", NEW), "Xuống\ndòng"):
-        assert plain.encode(text) == list(tokenizer(text))
+    for text in (
+        SENTENCE,
+        NEW,
+        unicodedata.normalize("NFD", NEW),
+        "a  b\n\n\tc 👍 漢\x00 [SEP]",
+        *texts,
+    ):
+        assert plain.encode(text) == list(tokenizer(text)) == tokenizer.encode([text])[0]
 
 
 def test_vocabulary_is_never_larger_than_the_text_supports(texts):

@@ -121,6 +121,20 @@ def test_the_same_in_a_tf_data_pipeline(preprocessor):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("length", [5, 9, 32])
+def test_documents_are_the_rows_without_their_padding(tokenizer, length):
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, sequence_length=length)
+    turns = {
+        "prompts": [["Bật đèn", "Tắt đi nhé"], ["Mấy giờ rồi em ơi"]],
+        "responses": [["Đã bật đèn phòng khách", "Đã tắt"], ["Ba giờ"]],
+    }
+    for x in (turns, ["Một hai ba bốn năm sáu", "", "Bảy"]):
+        rows, target, weight = preprocessor(x)
+        documents = preprocessor.documents(x, length)
+        for row, document in zip((rows["token_ids"], target, weight), documents, strict=False):
+            np.testing.assert_array_equal(row, document.to_tensor(shape=[None, length]))
+
+
 def test_the_loss_divides_by_the_weights_alone(model, preprocessor):
     model.compile()
     x, y, w = preprocessor({"prompts": ["Bật đèn phòng khách"], "responses": ["Đã bật"]})

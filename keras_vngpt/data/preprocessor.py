@@ -1,6 +1,9 @@
 """The one place that makes `(input, target, sample_weight)`."""
 
+import itertools
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
@@ -56,7 +59,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
     def call(self, x, y=None, sample_weight=None, sequence_length=None):
         length = sequence_length or self.sequence_length
         turns, is_single = _as_turns(x)
-        token_ids, target, weight, _ = self._documents(*turns, length)
+        ids = [None if texts is None else self._tokenize(texts) for texts in turns]
+        token_ids, target, weight, _ = self._triples(*ids, length)
         token_ids, target, weight = (
             t.to_tensor(shape=[None, length]) for t in (token_ids, target, weight)
         )
@@ -80,61 +84,81 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
             dictionary of counts: requests and responses cut, turns dropped.
         """
         turns, _ = _as_turns(x)
-        return self._documents(*turns, sequence_length or tf.int32.max // 2)
+        ids = [None if texts is None else self._encode(texts) for texts in turns]
+        return self._triples(*ids, sequence_length or tf.int32.max // 2)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def _documents(self, prompts, responses, length):
-        """[batch, (turns)] strings to triples; `prompts` is `None` in the first stage."""
-        special = self.tokenizer
-        length = tf.cast(length, "int32")
-        response = self.tokenizer(responses.flat_values)
-        n_turns = response.nrows(out_type="int32")
-        response_length = tf.cast(response.row_lengths(), "int32")
-        overhead = 1 if prompts is None else 2  # [BOS], [SEP]
-        fits = response_length <= length - overhead
+    def _tokenize(self, texts):
+        """[batch, (turns)] strings to [batch, (turns), (ids)], in a graph."""
+        return texts.with_values(self.tokenizer(texts.values))
+
+    def _encode(self, texts):
+        """The same outside of a graph, faster."""
+        ids = self.tokenizer.encode(texts.values.numpy().tolist())
+        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
+        flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
+        return texts.with_values(tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False))
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _triples(self, prompts, responses, length):
+        """[batch, (turns), (ids)] to triples; `prompts` is `None` in the first stage."""
+        special, length = self.tokenizer, tf.cast(length, "int64")
+        requests = responses.with_values(responses.values[:, :0]) if prompts is None else prompts
+        request, response = requests.values, responses.values
+        separators = 0 if prompts is None else 1
+        overhead = 1 + separators  # [BOS], [SEP]
+        fits = response.row_lengths() <= length - overhead
         # Without [EOS] there is room for one token more: the last one is only ever a target.
-        kept = tf.where(fits, response_length, length - overhead + 1)
-        pieces = [(_column(n_turns, special.start_token_id), 0.0)]
-        cut_requests = 0
-        if prompts is not None:
-            prompt = self.tokenizer(prompts.flat_values)
-            prompt_length = tf.cast(prompt.row_lengths(), "int32")
-            room = tf.maximum(length - overhead - kept, 0)
-            cut_requests = tf.reduce_sum(tf.cast(prompt_length > room, "int32"))
-            pieces += [
-                (_slice(prompt, prompt_length - room, prompt_length), 0.0),
-                (_column(n_turns, special.sep_token_id), 0.0),
-            ]
-        pieces += [
-            (_slice(response, tf.zeros_like(kept), kept), 1.0),
-            (
-                tf.ragged.boolean_mask(_column(n_turns, special.end_token_id), fits[:, None]),
-                self.eos_weight,
-            ),
+        kept = tf.where(fits, response.row_lengths(), length - overhead + 1)
+        room = tf.maximum(length - overhead - kept, 0)
+
+        # A turn is five pieces of one long array of all ids: [BOS] request [SEP] response [EOS].
+        ids = [special.start_token_id, special.sep_token_id, special.end_token_id]
+        ids = tf.concat([request.values, response.values, ids], axis=0)
+        weight = [
+            tf.zeros_like(request.values, "float32"),
+            tf.ones_like(response.values, "float32"),
+            [0.0, 0.0, self.eos_weight],
         ]
-        ids = tf.concat([ids for ids, _ in pieces], axis=1)
-        weight = tf.concat([tf.ones_like(ids, "float32") * w for ids, w in pieces], axis=1)
+        weight = tf.concat(weight, axis=0)
+        first_response, n = tf.size(request.values, "int64"), tf.size(ids, "int64")
+        request_size = tf.minimum(request.row_lengths(), room)
+        pieces = [  # where it starts, how long it is
+            (n - 3, 1),
+            (request.row_limits() - request_size, request_size),
+            (n - 2, separators),
+            (first_response + response.row_starts(), kept),
+            (n - 1, tf.cast(fits, "int64")),
+        ]
+        start, size = (
+            tf.stack([tf.broadcast_to(tf.cast(x, "int64"), tf.shape(kept)) for x in each], axis=1)
+            for each in zip(*pieces, strict=True)
+        )
 
         # The oldest turns go until the rest fits; the last turn always does.
-        turn_length = tf.cast(ids.row_lengths(), "int32")
-        turn_end = tf.cumsum(turn_length)
-        document_end = tf.gather(turn_end, responses.row_splits[1:] - 1)
+        turn_size = tf.reduce_sum(size, axis=1)
+        end = tf.cumsum(turn_size)
+        document_end = tf.gather(end, responses.row_limits() - 1)
         document_end = tf.gather(document_end, responses.value_rowids())
-        keep = document_end - turn_end + turn_length <= length + 1
-        kept_turns = tf.ragged.boolean_mask(
-            responses.with_values(tf.range(n_turns)), responses.with_values(keep)
-        )
-        ids = tf.gather(ids, kept_turns).merge_dims(1, 2)
-        weight = tf.gather(weight, kept_turns).merge_dims(1, 2)
+        keep = document_end - end + turn_size <= length + 1
+        size *= tf.cast(keep, "int64")[:, tf.newaxis]
 
-        target, weight = ids[:, 1:], weight[:, 1:]
+        start, size = tf.reshape(start, [-1]), tf.reshape(size, [-1])
+        ids, weight = (_slices(all_, start, start + size).values for all_ in (ids, weight))
+        turn_size *= tf.cast(keep, "int64")
+        document_size = tf.reduce_sum(responses.with_values(turn_size), axis=1)
+        limit = tf.cumsum(document_size)
+        start = limit - document_size
+        token_ids = _slices(ids, start, limit - 1)
+        weight = _slices(weight, start + 1, limit)
+        target = _slices(ids, start + 1, limit)
         target = tf.where(weight > 0.0, target, special.pad_token_id)
         cuts = {
-            "requests cut": cut_requests,
-            "responses cut": tf.reduce_sum(tf.cast(~fits, "int32")),
-            "turns dropped": tf.reduce_sum(tf.cast(~keep, "int32")),
+            "requests cut": tf.math.count_nonzero(request.row_lengths() > room),
+            "responses cut": tf.math.count_nonzero(~fits),
+            "turns dropped": tf.math.count_nonzero(~keep),
         }
-        return ids[:, :-1], target, weight, cuts
+        return token_ids, target, weight, cuts
 
     def generate_preprocess(self, x, sequence_length=None):
         """Prompts to padded ids: `[BOS] text`, or `[BOS] REQ [SEP]` for `{"prompts": ...}`.
@@ -160,13 +184,13 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
     @tf.function(reduce_retracing=True, autograph=False)
     def _prompt_ids(self, texts, is_request, length):
         ids = self.tokenizer(texts)
-        n = ids.nrows(out_type="int32")
-        size = tf.cast(ids.row_lengths(), "int32")
-        room = tf.cast(length, "int32") - 1 - tf.cast(is_request, "int32")
+        n = ids.nrows()
+        room = tf.cast(length, "int64") - 1 - tf.cast(is_request, "int64")
+        start = ids.row_limits() - tf.minimum(ids.row_lengths(), room)
         return tf.concat(
             [
                 _column(n, self.tokenizer.start_token_id),
-                _slice(ids, size - room, size),
+                _slices(ids.values, start, ids.row_limits()),
                 _column(n, self.tokenizer.sep_token_id)[:, : tf.cast(is_request, "int32")],
             ],
             axis=1,
@@ -220,9 +244,7 @@ def _column(rows, token_id):
     return tf.RaggedTensor.from_uniform_row_length(tf.fill([rows], token_id), 1)
 
 
-def _slice(ragged, start, stop):
-    """`row[start:stop]` of every row, starts and stops clipped to the row."""
-    lengths = tf.cast(ragged.row_lengths(), "int32")
-    start, stop = tf.clip_by_value(start, 0, lengths), tf.clip_by_value(stop, 0, lengths)
-    indices = tf.ragged.range(start, tf.maximum(start, stop))
-    return tf.gather(ragged, indices, batch_dims=1)
+def _slices(values, start, limit):
+    """`values[start:limit]` for every start and limit: ragged [n, (positions)]."""
+    positions = tf.ragged.range(start, limit)
+    return positions.with_values(tf.gather(values, positions.values))

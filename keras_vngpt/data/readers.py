@@ -229,7 +229,11 @@ def _is_object(record):
 
 def _is_half(text):
     """Whether there is half a surrogate pair in a text: JSON can spell it, UTF-8 cannot."""
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _excerpt(value):

