@@ -28,7 +28,7 @@ from keras_vngpt.data.augmentation.names import Names, key
 from keras_vngpt.data.augmentation.report import distinct_n, self_bleu
 from keras_vngpt.data.augmentation.variation import Variation, without_diacritics
 from keras_vngpt.data.readers import Conversation, read_conversations
-from keras_vngpt.data.splits import split_by_hash
+from keras_vngpt.data.splits import split
 from keras_vngpt.faults import Faults
 from keras_vngpt.runs.check import check
 from keras_vngpt.runs.settings import resolve_settings
@@ -126,7 +126,8 @@ def test_groups_stay_together_where_the_hash_parts_nothing(tmp_path):
 
 def test_a_group_is_the_key_of_the_split():
     conversations = [Conversation((f"câu {i}",), ("x",), "", f"nhóm {i // 5}") for i in range(500)]
-    rest, part = split_by_hash(conversations, 0.3, lambda c: c.key)
+    sides = split(conversations, {"test": 0.3}, lambda c: c.key)
+    rest, part = sides["train"], sides["test"]
     assert not {c.group for c in rest} & {c.group for c in part} and part
     assert Conversation(("câu",), ("x",), "").key == "câu"
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,9 +25,12 @@ from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.examples import prepare_conversations, prepare_documents
 from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
-from keras_vngpt.data.rows import Mixture, flow
+from keras_vngpt.data.rows import Mixture, Rows, flow
 from keras_vngpt.data.sources import find_sources
 from keras_vngpt.faults import Faults
+from keras_vngpt.runs.prepare import prepare
+from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.text.tokenizer import load_tokenizer
 
 TEXTS = ["Sáng nay trời mưa.\nCả nhà ở trong bếp.", "Chợ họp từ sớm.", 'Bà nói: "ăn đi", rồi cười.']
 PAIRS = [("Bật đèn", "Đã bật đèn"), ("Mấy giờ, rồi?", 'Bây giờ là "năm" giờ'), ("a\nb", "c\td")]
@@ -194,6 +198,53 @@ def test_near_duplicates_never_stand_on_both_sides(tmp_path):
     cleaner = Cleaner()
     cleaner.remember(texts[:150])  # what the user validates on
     assert list(cleaner(texts + alike)) == texts[150:]
+
+
+def test_a_column_parts_the_data_instead_of_the_shares(tmp_path):
+    names = ["train", "Validation", "test", "dev", "training"]
+    records = [
+        {
+            "text": f"{LONG} Câu chuyện thứ {i} kể về {i * 7919} con chim.",
+            "request": f"Số {i} là gì?",
+            "response": f"Là số {i}",
+            "part": names[i % 5],
+        }
+        for i in range(100)
+    ]
+    table = write_table(tmp_path / "a.csv", records)
+    settings = resolve_settings(
+        None,
+        {
+            "pretrain": {"data": [table], "split_column": "part", "clean": {"near": 0}},
+            "finetune": {"data": [table], "split_column": "part"},
+            "tokenizer": {"vocabulary_size": 400},
+            "folder": str(tmp_path / "runs"),
+        },
+    )[0]
+    data, folders, figures = prepare(settings)
+    assert {side: len(part) for side, part in data.conversations.items()} == {
+        "train": 40, "validation": 40, "test": 20,
+    }  # fmt: skip
+    assert all(c.side == side for side, part in data.conversations.items() for c in part)
+    assert figures["pretrain.documents"] == 40
+    tokenizer = load_tokenizer(folders["tokenizer"])
+    for side, own in (("train", {0, 4}), ("validation", {1, 3}), ("test", {2})):
+        ids = Rows.load(folders["pretrain"] / side).token_ids.ravel()
+        told = tokenizer.detokenize(ids[ids >= 5].tolist())
+        numbers = {int(n) for n in re.findall(r"thứ (\d+) kể", told)}
+        assert numbers == {i for i in range(100) if i % 5 in own}, side
+
+
+def test_a_split_column_that_is_not_there_or_says_nonsense_is_named(tmp_path):
+    record = {"text": LONG, "request": "a", "response": "b", "part": "tr"}
+    path = write_table(tmp_path / "a.jsonl", [record, {**record, "part": "test"}])
+    done = verb(
+        "fit", "--check", "--pretrain.data", path, "--pretrain.split_column", "part",
+        "--finetune.data", path, "--finetune.split_column", "side", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f'{path}:1: part must be train, validation or test, is "tr"' in done.stderr
+    assert f'{path}:2: missing column: needs "side" (train, validation or test)' in done.stderr
 
 
 def test_sources_have_their_shares_whatever_their_sizes():

@@ -10,7 +10,7 @@ from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.rows import Rows, best_fit, flow
-from keras_vngpt.data.splits import split_by_hash
+from keras_vngpt.data.splits import split
 from keras_vngpt.faults import Faults
 from keras_vngpt.samples import home_commands
 
@@ -89,10 +89,22 @@ def test_all_faults_of_all_files_at_once(tmp_path):
 
 def test_the_same_text_always_falls_on_the_same_side():
     items = [f"văn bản {i}" for i in range(1000)]
-    rest, part = split_by_hash(items, 0.1)
-    assert 60 < len(part) < 140 and sorted(rest + part) == sorted(items)
-    again = split_by_hash(items[::-1] + ["thêm"], 0.1)
-    assert set(part) <= set(again[1]) and set(rest) <= set(again[0])
+    sides = split(items, {"test": 0.1, "validation": 0.1})
+    sizes = {side: len(part) for side, part in sides.items()}
+    assert 60 < sizes["test"] < 140 and 60 < sizes["validation"] < 140
+    assert sorted(sum(sides.values(), [])) == sorted(items)
+    again = split(items[::-1] + ["thêm"], {"test": 0.1, "validation": 0.1})
+    assert all(set(part) <= set(again[side]) for side, part in sides.items())
+    wider = split(items, {"test": 0.1, "validation": 0.2})
+    assert wider["test"] == sides["test"] and set(wider["validation"]) > set(sides["validation"])
+
+
+@pytest.mark.parametrize(
+    "n, sizes", [(1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (5, [3, 1, 1])]
+)
+def test_of_very_few_there_is_one_for_each_side(n, sizes):
+    sides = split([f"câu {i}" for i in range(n)], {"test": 0.1, "validation": 0.1})
+    assert [len(sides[side]) for side in ("train", "test", "validation")] == sizes
 
 
 def triples_of(lengths):

@@ -20,10 +20,11 @@ def main(text, folder, length, vocabulary, sample, kind):
     faults = []
     sides = prepare_corpus(
         find_documents([text], faults),
-        lambda source: stream_documents(source.paths, faults),
+        lambda source: stream_documents(source, faults),
         Cleaner() if kind == "clean" else iter,
         preprocessor,
         folder,
+        lambda document: "train",
     )
     print(f"seconds {time.perf_counter() - begin:.2f}\ntokens {sides['train']['tokens']}")
 

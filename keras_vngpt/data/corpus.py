@@ -9,7 +9,7 @@ import keras
 
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.rows import Mixture, Rows, join
-from keras_vngpt.data.splits import in_part
+from keras_vngpt.data.splits import SIDES
 from keras_vngpt.faults import Faults
 from keras_vngpt.quiet import verbosity
 from keras_vngpt.whole import whole
@@ -18,10 +18,8 @@ SHARD_BYTES = 2**23  # of text that is packed together
 AT_ONCE = 2  # shards
 
 
-def prepare_corpus(
-    sources, read, clean, preprocessor, folder, validation_share=0.0, n_documents=None
-):
-    """Tokenise and pack the documents of several sources, into `folder/train` and `/validation`.
+def prepare_corpus(sources, read, clean, preprocessor, folder, side_of, n_documents=None):
+    """Tokenise and pack the documents of several sources, each side into a folder of its name.
 
     Memory holds a few shards, whatever the size of the corpus. A shard that an interrupted call
     wrote is taken as it stands, so the result is the same to the byte.
@@ -32,14 +30,14 @@ def prepare_corpus(
         clean: function from a stream of documents to those that stay; a `Cleaner`.
         preprocessor: a `VnGPTCausalLMPreprocessor`.
         folder: str or Path.
-        validation_share: float, share of the documents that go to `validation`, by their hash.
+        side_of: function from a document to "train", "validation" or "test".
         n_documents: int, how many there are, for a progress bar.
 
     Returns:
-        For each side a dictionary: `documents`, `bytes` of text, `weight`.
+        For each side that has any a dictionary: `documents`, `bytes` of text, `weight`, `tokens`.
     """
     folder = Path(folder)
-    sides = {side: Side(folder / side, preprocessor) for side in ("train", "validation")}
+    sides = {side: Side(folder / side, preprocessor) for side in SIDES}
     bar = keras.utils.Progbar(n_documents, verbose=verbosity(), unit_name="document")
 
     def counted(documents):
@@ -51,15 +49,15 @@ def prepare_corpus(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for source in sources:
             for document in clean(counted(read(source))):
-                is_held_out = in_part(document, validation_share, salt="validation")
-                sides["validation" if is_held_out else "train"].add(document, pool)
+                sides[side_of(document)].add(document, pool)
             for side in sides.values():
                 side.end_source(pool)
     is_mixture = any(source.share for source in sources)
-    return {
+    figures = {
         name: side.finish(sources if name == "train" and is_mixture else None)
         for name, side in sides.items()
     }
+    return {name: of_side for name, of_side in figures.items() if of_side}
 
 
 class Side:
@@ -102,7 +100,6 @@ class Side:
         for future in self._running:
             future.result()
         shards = [self._shard(number) for number in range(self._n_shards)]
-        parts = [Rows.load(shard) for shard in shards]
         figures = Counter()
         for shard in shards:
             figures.update(json.loads((shard / "figures.json").read_text()))
@@ -110,7 +107,7 @@ class Side:
         if mixed:
             ends = [sum(self.sources[: i + 1]) for i in range(len(self.sources))]
             counts = [
-                sum(len(part) for part in parts[end - n : end])
+                sum(len(Rows.load(shard)) for shard in shards[end - n : end])
                 for end, n in zip(ends, self.sources, strict=True)
             ]
             if not all(counts):
@@ -119,8 +116,8 @@ class Side:
                     f"{nothing}: nothing is left of it after cleaning. Leave it out of the mixture"
                 )
             mixture = Mixture(tuple(counts), tuple(source.share for source in mixed))
-        if parts:
-            join(parts, self.folder, mixture)
+        if shards:
+            join(shards, self.folder, mixture)
         return dict(figures)
 
 

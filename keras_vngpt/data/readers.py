@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from keras_vngpt.data.cleaning import without_control
 from keras_vngpt.data.formats import read_records
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
+from keras_vngpt.data.splits import SIDES
 from keras_vngpt.faults import Faults
 
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
+SIDE_NAMES = {side: side for side in SIDES} | {
+    "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Conversation:
         source: "file:line".
         group: str, what a split keeps together; "" for the request by itself.
         system: str, the system text that the first prompt begins with, if any.
+        side: str, the side of a split that its column names, if there is one.
     """
 
     prompts: tuple
@@ -28,6 +33,7 @@ class Conversation:
     source: str
     group: str = ""
     system: str = ""
+    side: str = ""
 
     @property
     def key(self):
@@ -57,27 +63,37 @@ def find_documents(patterns, faults):
     return find_sources(patterns, (*TEXT, *TABLES, *DUMPS), faults)
 
 
-def stream_documents(paths, faults, column="text"):
-    """The documents of files, one after another.
+def stream_documents(source, faults, columns=Columns()):  # noqa: B008
+    """The documents of a source, one after another.
 
     Args:
-        paths: of a `Source`.
+        source: `Source`.
         faults: list, that gets a line for everything that is broken.
-        column: str, the column of the text in JSONL, CSV, TSV, Parquet and TFDS.
+        columns: `Columns`, of the text in JSONL, CSV, TSV, Parquet and TFDS, and of the side of
+            a split.
 
     Yields:
         str.
 
     Example:
-        >>> for document in stream_documents([Path("a.txt"), Path("b.parquet")], faults): ...
+        >>> for document in stream_documents(Source("a", (Path("a.parquet"),)), faults): ...
     """
-    for path in paths:
+    for path in source.paths:
         for place, record in read_records(path, faults):
-            name = column if kind(path) in (*TABLES, TFDS) else "text"
+            name = columns.text if kind(path) in (*TABLES, TFDS) else "text"
             text = record.get(name) if _is_object(record) else None
             if isinstance(text, str) and not _is_half(text):
-                if text.strip():
-                    yield text
+                try:
+                    is_meant = source.side is None or source.side == _side(record, columns)
+                except MissingColumn as fault:
+                    faults.append(f"{place}: {fault}")
+                    if kind(path) != ".jsonl":
+                        break
+                except ValueError as fault:
+                    faults.append(f"{place}: {fault}")
+                else:
+                    if is_meant and text.strip():
+                        yield text
                 continue
             if isinstance(text, str):
                 faults.append(f"{place}: {name} is not valid Unicode: it has half a surrogate pair")
@@ -95,7 +111,7 @@ def read_documents(patterns, column="text"):
 
     Args:
         patterns: list of str, as for `find_sources`.
-        column: str, as for `stream_documents`.
+        column: str, the column of the text in tables.
 
     Returns:
         list of str.
@@ -108,7 +124,8 @@ def read_documents(patterns, column="text"):
     """
     faults = []
     sources = find_documents(patterns, faults)
-    documents = [d for s in sources for d in stream_documents(s.paths, faults, column)]
+    columns = Columns(text=column)
+    documents = [d for s in sources for d in stream_documents(s, faults, columns)]
     if faults:
         raise Faults(faults)
     return documents
@@ -141,8 +158,8 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         for place, record in read_records(path, faults):
             try:
                 prompts, responses, system = _turns(record, columns)
-                group = _group(record)
-                conversations.append(Conversation(prompts, responses, place, group, system))
+                group, side = _group(record), _side(record, columns)
+                conversations.append(Conversation(prompts, responses, place, group, system, side))
             except MissingColumn as fault:
                 if kind(path) == ".jsonl":
                     faults.append(f"{place}: {fault}")
@@ -211,6 +228,22 @@ def _group(record):
     if group is None or group == "":  # an empty cell of a CSV
         return ""
     return _filled(group, "group")
+
+
+def _side(record, columns):
+    """The side of a split that a record belongs to; "" where no column says so."""
+    if columns.split is None:
+        return ""
+    if columns.split not in record:
+        raise MissingColumn(
+            f'missing column: needs "{columns.split}" (train, validation or test); '
+            f"has {', '.join(map(str, record))}"
+        )
+    side = record[columns.split]
+    name = SIDE_NAMES.get(side.strip().lower() if isinstance(side, str) else side)
+    if name is None:
+        raise ValueError(f"{columns.split} must be train, validation or test, is {_excerpt(side)}")
+    return name
 
 
 def _filled(value, name):

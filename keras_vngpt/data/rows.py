@@ -52,9 +52,17 @@ class Rows:
         """The sum of all weights."""
         return sum(float(part.sum(dtype=np.float64)) for part in _parts(self.sample_weight))
 
+    def some(self, most):
+        """At most so many of the rows, picked evenly."""
+        step = -(-len(self) // most)
+        return Rows(*(getattr(self, field.name)[::step] for field in fields(self)))
+
     def save(self, folder):
         """Write the arrays into `folder`, all or none."""
-        join([self], folder)
+        with whole(folder) as partial:
+            partial.mkdir(parents=True)
+            for field in fields(self):
+                np.save(partial / f"{field.name}.npy", getattr(self, field.name))
 
     @classmethod
     def load(cls, folder):
@@ -89,26 +97,29 @@ class Mixture:
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
-def join(parts, folder, mixture=None):
-    """Write several `Rows` of one length as one, all or nothing, a part at a time in memory."""
-    n_rows = sum(len(part) for part in parts)
+def join(shards, folder, mixture=None):
+    """Write the rows of several folders as one, all or nothing, a shard at a time in memory.
+
+    Args:
+        shards: list of folders that `Rows.save` wrote, with rows of one length.
+        folder: str or Path.
+        mixture: optional `Mixture` of the rows.
+    """
     with whole(folder) as partial:
         partial.mkdir(parents=True)
         for field in fields(Rows):
-            arrays = [getattr(part, field.name) for part in parts]
-            dtype = np.result_type(*arrays)
-            shape = (n_rows, parts[0].length)
-            path = partial / f"{field.name}.npy"
-            if not n_rows:
-                np.save(path, np.zeros(shape, dtype))
-                continue
-            joined = np.lib.format.open_memmap(path, "w+", dtype, shape)
-            start = 0
-            for array in arrays:
-                joined[start : start + len(array)] = array
-                start += len(array)
-            joined.flush()
-            del joined
+            paths = [Path(shard) / f"{field.name}.npy" for shard in shards]
+            heads = [np.load(path, mmap_mode="r") for path in paths]
+            dtype = np.result_type(*heads)
+            header = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": (sum(map(len, heads)), heads[0].shape[1]),
+            }
+            with open(partial / f"{field.name}.npy", "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for path in paths:  # read, not mapped: pages of a map stay in memory
+                    np.load(path).astype(dtype).tofile(file)
         if mixture:
             (partial / "mixture.json").write_text(json.dumps(vars(mixture)))
 

@@ -20,11 +20,13 @@ class Source:
         name: str, as the user wrote it, without the share.
         paths: tuple of Path, its files; of a TFDS data set just its name, "tfds:wiki40b/vi".
         share: float, its part of the mixture, or `None` for its size.
+        side: str, the side of a split whose records alone are meant, or `None` for all.
     """
 
     name: str
     paths: tuple
     share: float | None = None
+    side: str | None = None
 
 
 def find_sources(patterns, suffixes, faults):

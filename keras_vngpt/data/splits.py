@@ -2,42 +2,69 @@
 
 import hashlib
 
+SIDES = ("train", "validation", "test")
+
 
 def in_part(text, share, salt=""):
     """Whether a text falls into the part that gets this share of all texts.
 
-    The same text always falls on the same side, whatever the order or the number of files.
-
     Args:
         text: str.
         share: float, about this share of all texts is in the part.
-        salt: str, another salt gives another split.
+        salt: str, another salt gives another part.
 
     Example:
         >>> [in_part(text, 0.1) for text in ("một", "hai", "ba")]
     """
-    if not share:
-        return False
-    digest = hashlib.blake2b((salt + text).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < share * 2**64
+    return _place(text, salt) < share
 
 
-def split_by_hash(items, share, key=str, salt=""):
-    """Part items by `in_part`.
+def side_of(text, shares):
+    """The side of a split that a text falls on, whatever else there is.
+
+    Args:
+        text: str.
+        shares: dictionary from a side to about how much of all texts falls on it; the rest is
+            "train".
+
+    Example:
+        >>> side_of("một", {"test": 0.1, "validation": 0.1})
+    """
+    place = _place(text, "side") if shares else 1.0
+    for side, share in shares.items():
+        if place < share:
+            return side
+        place -= share
+    return "train"
+
+
+def split(items, shares, key=str):
+    """Part items by `side_of`; of very few, the last ones go to the other sides.
 
     Args:
         items: list.
-        share: float, about this share of the items goes to the second part.
+        shares: as for `side_of`.
         key: function from an item to the text that is hashed; equal keys stay together.
-        salt: str, another salt gives another split.
 
     Returns:
-        `(rest, part)`, two lists.
+        A dictionary of lists, "train" and the sides of `shares`.
 
     Example:
-        >>> train, test = split_by_hash(["một", "hai", "ba"], share=0.1)
+        >>> sides = split(["một", "hai", "ba"], {"test": 0.1, "validation": 0.1})
     """
-    rest, part = [], []
-    for item in items:
-        (part if in_part(key(item), share, salt) else rest).append(item)
-    return rest, part
+    keys = dict.fromkeys(map(key, items))
+    sides = {name: side_of(name, shares) for name in keys}
+    wanted = [side for side, share in shares.items() if share]
+    if not {"train", *wanted} <= {*sides.values()}:  # too few for the hash to part them
+        sides = dict.fromkeys(keys, "train")
+        for name, side in zip(list(keys)[:0:-1], wanted, strict=False):
+            sides[name] = side
+    return {
+        side: [item for item in items if sides[key(item)] == side] for side in ("train", *shares)
+    }
+
+
+def _place(text, salt):
+    """Where a text stands between 0 and 1."""
+    digest = hashlib.blake2b((salt + text).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
+from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.faults import Faults
@@ -51,10 +52,21 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
         figures["exact_match"] = float(np.mean([a["correct"] for a in answers]))
         figures["requests"] = len(answers)
     if documents:
-        model = VnGPTCausalLM.from_preset(str(preset))
-        prepared = prepare_documents(documents, model.preprocessor)
-        nll = NegativeLogLikelihood(model)(evaluation_batches(prepared.rows, BATCH))
+        preprocessor = VnGPTCausalLMPreprocessor.from_preset(str(preset))
+        prepared = prepare_documents(documents, preprocessor)
         figures["bytes"] = prepared.scored_bytes
         figures["tokens"] = int(prepared.rows.weight)
-        figures["bits_per_byte"] = nll * figures["tokens"] / figures["bytes"] / math.log(2)
+        nats = nats_per_token(preset, prepared.rows) * figures["tokens"]
+        figures["bits_per_byte"] = nats / figures["bytes"] / math.log(2)
     return figures
+
+
+def nats_per_token(preset, rows):
+    """The loss of a model on rows, per scored token.
+
+    Args:
+        preset: folder of a KerasHub preset.
+        rows: `Rows`.
+    """
+    model = VnGPTCausalLM.from_preset(str(preset))
+    return NegativeLogLikelihood(model)(evaluation_batches(rows, BATCH))

@@ -1,7 +1,7 @@
 """Everything that the user's files hold and everything that is wrong with them, in one reading."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.readers import (
@@ -10,12 +10,13 @@ from keras_vngpt.data.readers import (
     read_conversations,
     stream_documents,
 )
-from keras_vngpt.data.splits import in_part, split_by_hash
+from keras_vngpt.data.splits import in_part, side_of, split
 from keras_vngpt.faults import Faults
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
 MAX_FAULTS_SHOWN = 100
+HELD_OUT = ("test", "validation")  # in this order: another share to validate leaves the test alone
 
 
 @dataclass
@@ -24,27 +25,30 @@ class Data:
 
     Args:
         sources: list of `Source` of documents.
-        validation_sources: list of `Source`, to validate on instead of a share of the documents.
+        given: dictionary by side ("validation", "test") of lists of `Source`, that stand for the
+            side instead of a share of the documents.
+        shares: dictionary by side of the share of the documents that falls on it.
         sample: list of str, some training documents from everywhere, mended.
         held_out: list of str, a few documents that are not trained on.
         conversations: dictionary by side, of lists of `Conversation`.
         boundaries: how the few documents of a small corpus are parted into more.
-        column: str, where the text stands in tables.
+        columns: `Columns` of the documents.
         n_documents: int, of all sources.
     """
 
     sources: list = field(default_factory=list)
-    validation_sources: list = field(default_factory=list)
+    given: dict = field(default_factory=dict)
+    shares: dict = field(default_factory=dict)
     sample: list = field(default_factory=list)
     held_out: list = field(default_factory=list)
     conversations: dict = field(default_factory=dict)
     boundaries: list = field(default_factory=list)
-    column: str = "text"
+    columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
 
     def documents(self, source, faults=None):
         """The documents of a source, as they stand there."""
-        return stream_documents(source.paths, [] if faults is None else faults, self.column)
+        return stream_documents(source, [] if faults is None else faults, self.columns)
 
     def part(self, documents):
         """Documents as they are learned: those of a small corpus in parts."""
@@ -66,7 +70,8 @@ def check(settings):
         Faults: those of all files together.
     """
     faults = []
-    data = Data(column=settings.pretrain.text_column)
+    stage = settings.pretrain
+    data = Data(columns=Columns(text=stage.text_column, split=stage.split_column))
     if "pretrain" not in settings.skip:
         _check_documents(data, settings.pretrain, faults)
     if "finetune" not in settings.skip:
@@ -86,10 +91,19 @@ def make_cleaner(settings):
 
 def _check_documents(data, stage, faults):
     data.sources = _attempt(find_documents, stage.data, "pretrain.data", faults)
-    data.validation_sources = find_documents(stage.validation_data, faults)
-    for source in data.validation_sources:
-        for text in data.documents(source, faults):
-            data.held_out += [text] if len(data.held_out) < FEW_DOCUMENTS else []
+    for side in HELD_OUT:
+        data.given[side] = find_documents(getattr(stage, f"{side}_data"), faults)
+        for source in data.given[side]:
+            for text in data.documents(source, faults):
+                _hold_out(text, data, side)
+    if stage.split_column:
+        for side in HELD_OUT:
+            of_side = [replace(source, side=side) for source in data.sources]
+            data.given[side] += [s for s in of_side if any(True for _ in data.documents(s))]
+        data.sources = [replace(source, side="train") for source in data.sources]
+    data.shares = {
+        side: getattr(stage, f"{side}_share") for side in HELD_OUT if not data.given[side]
+    }
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         data.boundaries += [boundary] if boundary else []
         _sample(data, stage, faults)
@@ -99,16 +113,16 @@ def _check_documents(data, stage, faults):
 
 def _sample(data, stage, faults):
     """Count all documents; put some that are trained on, from everywhere, into `data.sample`."""
-    share = 0.0 if data.validation_sources else stage.validation_share
     mend = Cleaner(**vars(stage.clean)).mend
     data.sample, data.n_documents = [], 0
-    data.held_out = data.held_out if data.validation_sources else []
+    data.held_out = data.held_out if data.given["validation"] else []
     size, rate = 0, 1.0
     for source in data.sources:
         for text in data.part(map(mend, data.documents(source, faults))):
             data.n_documents += 1
-            if in_part(text, share, "validation"):
-                data.held_out += [text] if len(data.held_out) < FEW_DOCUMENTS else []
+            side = side_of(text, data.shares)
+            if side != "train":
+                _hold_out(text, data, side)
                 continue
             if not in_part(text, rate, "tokenizer"):
                 continue
@@ -120,36 +134,48 @@ def _sample(data, stage, faults):
                 size = sum(map(len, data.sample))
 
 
+def _hold_out(text, data, side):
+    if side == "validation" and len(data.held_out) < FEW_DOCUMENTS:
+        data.held_out.append(text)
+
+
 def _check_conversations(data, stage, faults):
-    columns = Columns(request=stage.request_column, response=stage.response_column)
-
-    def read(patterns):
-        return read_conversations(patterns, columns)
-
-    def split(items, given, share, name):
-        """The items left, and those to validate or test on."""
-        if given:
-            return items, _attempt(read, given, name, faults)
-        rest, part = split_by_hash(items, share, lambda c: c.key, salt=name)
-        if share and not (rest and part):  # too few for the hash to part them
-            rest = [item for item in items if item.key != items[-1].key]
-            part = [item for item in items if item.key == items[-1].key] if rest else []
-        return rest or items, part
-
-    test_data = stage.test_data
-    if test_data is None and stage.data == ["samples:home_train.jsonl"]:
-        test_data = ["samples:home_test.jsonl"]
-    items = _attempt(read, stage.data, "finetune.data", faults)
-    rest, test = split(items, test_data, stage.test_share, "test")
-    train, validation = split(rest, stage.validation_data, stage.validation_share, "validation")
-    if items and not train:
+    columns = Columns(
+        request=stage.request_column, response=stage.response_column, split=stage.split_column
+    )
+    given = {"test": stage.test_data, "validation": stage.validation_data}
+    if stage.test_data is None and stage.data == ["samples:home_train.jsonl"]:
+        given["test"] = ["samples:home_test.jsonl"]
+    items = _attempt(
+        lambda patterns: read_conversations(patterns, columns), stage.data, "finetune.data", faults
+    )
+    columns = replace(columns, split=None)
+    sides = {
+        side: _attempt(
+            lambda patterns: read_conversations(patterns, columns),
+            files,
+            f"finetune.{side}",
+            faults,
+        )
+        for side, files in given.items()
+        if files
+    }
+    for side in HELD_OUT:
+        if named := [item for item in items if item.side == side]:
+            sides[side] = sides.get(side, []) + named
+    shares = {side: getattr(stage, f"{side}_share") for side in HELD_OUT if side not in sides}
+    parts = split([c for c in items if c.side in ("", "train")], shares, lambda c: c.key)
+    sides = {"validation": [], "test": []} | sides | parts
+    if items and not sides["train"]:
         faults.append(
             f"finetune.data: {len(items)} examples are too few to part into training, "
             "validation and test"
         )
-    if train and not validation and stage.validation_share:
-        print("finetune: too few requests to hold one out: validation is on what is trained")
-    data.conversations = {"train": train, "validation": validation or train, "test": test}
+    if sides["train"] and not sides["validation"]:
+        if stage.validation_share:
+            print("finetune: too few requests to hold one out: validation is on what is trained")
+        sides["validation"] = sides["train"]
+    data.conversations = sides
 
 
 def _attempt(reader, patterns, name, faults):

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from keras_vngpt.data.rows import Rows
+from keras_vngpt.evaluation.evaluate import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.faults import Faults
@@ -59,7 +61,7 @@ def fit(config: str | None = None, **settings):
             with phase(run, stage) as figures:
                 figures |= run_stage(stage, run, settings)
             shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
-    if not {"evaluate", "finetune"} & set(settings.skip) and not run.is_done("evaluate"):
+    if "evaluate" not in settings.skip and not run.is_done("evaluate"):
         with phase(run, "evaluate") as figures:
             figures |= run_evaluation(run)
     if "export" not in settings.skip and not run.is_done("export"):
@@ -113,24 +115,28 @@ def phase(run, name):
 
 
 def run_evaluation(run):
-    """Answer the requests that training never saw."""
-    test = as_conversations(read_jsonl(run / "work" / "test.jsonl"))
-    if not test:
-        return {}
-    print(f"\nevaluate: {len(test):,} requests that training never saw")
-    answers = exact_match(load_decoder(run.folder), test)
-    write_jsonl(run / "answers.jsonl", answers)
-    return {
-        "finetune.exact_match": float(np.mean([a["correct"] for a in answers])),
-        "finetune.test_requests": len(answers),
-    }
+    """The final figures, on text and requests that training never saw."""
+    figures = {}
+    if (run / "work" / "pretrain" / "test").exists():
+        rows = Rows.load(run / "work" / "pretrain" / "test")
+        print(f"\nevaluate: {len(rows):,} rows of text that training never saw")
+        figures["pretrain.test_bits_per_byte"] = (
+            nats_per_token(run / "pretrain", rows) * run.metrics["pretrain.test_bits_per_nat"]
+        )
+    if test := as_conversations(read_jsonl(run / "work" / "test.jsonl")):
+        print(f"\nevaluate: {len(test):,} requests that training never saw")
+        answers = exact_match(load_decoder(run.folder), test)
+        write_jsonl(run / "answers.jsonl", answers)
+        figures["finetune.exact_match"] = float(np.mean([a["correct"] for a in answers]))
+    return figures
 
 
 def show_results(run, settings):
     metrics = run.metrics
     print(f"\n{run.folder}")
     if "pretrain.bits_per_byte" in metrics:
-        print(f"  pre-training    {metrics['pretrain.bits_per_byte']:.4f} bits per byte")
+        bits = metrics.get("pretrain.test_bits_per_byte", metrics["pretrain.bits_per_byte"])
+        print(f"  pre-training    {bits:.4f} bits per byte of text never seen")
     if "finetune.exact_match" in metrics:
         print(
             f"  exact match     {metrics['finetune.exact_match']:.2%} of "

@@ -1,6 +1,7 @@
 """From the user's files to rows that are ready to train on, kept until files or settings change."""
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.data.sources import TFDS, kind
+from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.check import check, make_cleaner
@@ -27,8 +29,9 @@ from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
 from keras_vngpt.whole import whole
 
-FORMAT = 1  # of the rows; another one prepares everything anew
+FORMAT = 2  # of the rows; another one prepares everything anew
 N_PROMPTS = 3
+PREFIXES = {"train": "", "validation": "validation_", "test": "test_"}  # of their figures
 CUTS = ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
 
 
@@ -68,6 +71,8 @@ def _prepare(settings, data, store):
         folder = prepare_stage(settings, data, preprocessor, folders["tokenizer"], store)
         folders[stage] = folder
         figures |= json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    if "test" in data.conversations:
+        figures["finetune.test_requests"] = len(data.conversations["test"])
     return folders, figures
 
 
@@ -131,47 +136,44 @@ def prepare_tokenizer(settings, data, store):
 def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
     """The folder with the rows of the documents: cleaned, split, packed as they stream by."""
     stage = settings.pretrain
-    sources = [*data.sources, *data.validation_sources]
+    sources = {"train": data.sources, **data.given}
+    digests = {
+        path: fingerprint_of_file(path) for s in sum(sources.values(), []) for path in s.paths
+    }
     name = fingerprint(
-        [(kind(path), fingerprint_of_file(path)) for s in sources for path in s.paths],
-        [(len(source.paths), source.share) for source in sources],
-        len(data.sources),
-        data.boundaries,
-        [stage.sequence_length, stage.validation_share, stage.text_column, vars(stage.clean)],
+        {
+            side: [(s.share, s.side, [(kind(p), digests[p]) for p in s.paths]) for s in of_side]
+            for side, of_side in sources.items()
+        },
+        [data.shares, data.boundaries, vars(data.columns)],
+        [stage.sequence_length, vars(stage.clean)],
         fingerprint_of_tokenizer(tokenizer_folder),
     )
     folder = store / f"pretrain-{name}"
-    shards = [folder / name for name in ("train-shards", "validation-shards", "given")]
+    shards = [folder / f"{side}-shards" for side in SIDES]
     if is_complete(folder, "pretrain"):
         print(f"pretrain: unchanged, taken from {folder}")
         remove(shards)
         return folder
     print("pretrain: cleaning, tokenising and packing")
     clean = make_cleaner(settings)
-    share = stage.validation_share
     figures = {}
-    if data.validation_sources:
-        share = 0.0
-        for source in data.validation_sources:
+    for side, given in data.given.items():
+        for source in given:
             clean.remember(data.documents(source))
-        given = folder / "given"
-        sides = prepare_corpus(
-            data.validation_sources, data.documents, data.part, preprocessor, given
+        figures |= prepare_corpus(
+            given, data.documents, data.part, preprocessor, folder, lambda text, side=side: side
         )
-        figures["validation"] = sides["train"]
-        shutil.rmtree(folder / "validation", ignore_errors=True)
-        os.replace(given / "train", folder / "validation")
-    sides = prepare_corpus(
+    figures |= prepare_corpus(
         data.sources,
         data.documents,
         lambda documents: data.part(clean(documents)),
         preprocessor,
         folder,
-        share,
+        lambda text: side_of(text, data.shares),
         data.n_documents,
     )
-    figures = {**sides, **figures}
-    n_tokens = figures["train"].get("tokens", 0)
+    n_tokens = figures.get("train", {}).get("tokens", 0)
     if n_tokens < stage.sequence_length:
         taken = [f"{r.documents:,} {name}" for name, r in clean.removed.items() if r.documents]
         raise Faults(
@@ -179,7 +181,7 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
             f"{stage.sequence_length}. Give more text, or a smaller pretrain.sequence_length"
             + (f". Cleaning left out {', '.join(taken)} (see --pretrain.clean)" if taken else "")
         )
-    if not figures["validation"]:  # too few documents for one to be held out
+    if "validation" not in figures:  # too few documents for one to be held out
         print("pretrain: too few documents to hold one out: validation is on what is trained")
         figures["validation"] = figures["train"]
         shutil.copytree(folder / "train", folder / "validation", dirs_exist_ok=True)
@@ -187,7 +189,7 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
         name: vars(removed) for name, removed in {**clean.removed, "kept": clean.kept}.items()
     }
     write_text(folder / "cleaning.json", json.dumps(cleaned))
-    write_figures(folder, "pretrain", figures["train"]["documents"], figures["validation"])
+    write_figures(folder, "pretrain", figures["train"]["documents"], figures)
     remove(shards)
     return folder
 
@@ -204,15 +206,20 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
     if is_complete(folder, "finetune"):
         return folder
     print("finetune: tokenising and packing")
+    scored = {}
     with whole(folder) as partial:
         for side, conversations in sides.items():
             prepared = prepare_conversations(
                 conversations, preprocessor, f"finetune.data ({side} part)"
             )
             prepared.rows.save(partial / side)
+            scored[side] = {
+                "bytes": prepared.scored_bytes,
+                "weight": prepared.rows.weight,
+                "tokens": prepared.rows.tokens,
+            }
             if side == "train":
                 cuts = prepared.cuts
-        scored = {"bytes": prepared.scored_bytes, "weight": prepared.rows.weight}
         write_figures(partial, "finetune", len(sides["train"]), scored, cuts)
     return folder
 
@@ -221,12 +228,12 @@ def is_complete(folder, stage):
     """Whether the rows of a stage stand in a folder as its figures say."""
     try:
         figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-        sides = {"train": "rows", "validation": "validation_rows"}
         if stage == "pretrain":
             json.loads((folder / "cleaning.json").read_text(encoding="utf-8"))
         return all(
-            len(Rows.load(folder / side)) == figures[f"{stage}.{name}"]
-            for side, name in sides.items()
+            len(Rows.load(folder / side)) == figures[f"{stage}.{prefix}rows"]
+            for side, prefix in PREFIXES.items()
+            if side != "test" or f"{stage}.{prefix}rows" in figures
         )
     except (OSError, ValueError, KeyError):
         return False
@@ -238,20 +245,23 @@ def remove(folders):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_figures(folder, stage, n_items, validation, cuts=()):
+def write_figures(folder, stage, n_items, scored, cuts=()):
     """What `metrics.json` says of the rows in a folder; with it the folder is complete."""
-    rows, validation_rows = Rows.load(folder / "train"), Rows.load(folder / "validation")
+    rows, of_train = Rows.load(folder / "train"), scored["train"]
     figures = {
         "documents" if stage == "pretrain" else "requests": n_items,
-        "rows": len(rows),
-        "fill": rows.fill,
+        "fill": of_train["tokens"] / rows.token_ids.size,
         "sequence_length": rows.length,
-        "weighted_share": rows.weight / rows.tokens,
-        "validation_rows": len(validation_rows),
-        # From nats per scored token to bits per byte of the scored text.
-        "bits_per_nat": validation["weight"] / max(1, validation["bytes"]) / math.log(2),
+        "weighted_share": of_train["weight"] / of_train["tokens"],
         **{name.replace(" ", "_"): n for name, n in dict(cuts).items()},
     }
+    for side, prefix in PREFIXES.items():
+        if (folder / side).exists():
+            figures[f"{prefix}rows"] = len(Rows.load(folder / side))
+        if side in scored and side != "train":
+            # From nats per scored token to bits per byte of the scored text.
+            per_byte = scored[side]["weight"] / max(1, scored[side]["bytes"])
+            figures[f"{prefix}bits_per_nat"] = per_byte / math.log(2)
     figures = {f"{stage}.{name}": value for name, value in figures.items()}
     write_text(folder / "figures.json", json.dumps(figures))
 
@@ -281,6 +291,12 @@ def show(folders, figures):
             f"{of_stage['sequence_length']}, {of_stage['fill']:.1%} full; "
             f"{of_stage['weighted_share']:.1%} of the tokens carry weight"
         )
+        held_out = [f"{of_stage['validation_rows']:,} rows to validate on"]
+        if "test_rows" in of_stage:
+            held_out.append(f"{of_stage['test_rows']:,} to test on")
+        elif "test_requests" in of_stage:
+            held_out.append(f"{of_stage['test_requests']:,} requests to test on")
+        print(f"  held out: {', '.join(held_out)}")
         cut = [
             f"{of_stage[name]:,} {name.replace('_', ' ')}" for name in CUTS if of_stage.get(name)
         ]
@@ -292,8 +308,8 @@ def make_run(run, values, settings, data, folders, figures):
     """A run folder that is ready to train: all or nothing."""
     with whole(run.folder) as folder:
         partial = Run(folder)
-        for stage in ("pretrain", "finetune"):
-            for side in ("train", "validation") if stage in folders else ():
+        for stage, side in itertools.product(("pretrain", "finetune"), SIDES):
+            if stage in folders and (folders[stage] / side).exists():
                 link(folders[stage] / side, partial / "work" / stage / side)
         shutil.copytree(folders["tokenizer"], partial / "tokenizer")
         tests = data.conversations.get("test", [])

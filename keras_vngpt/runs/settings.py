@@ -82,6 +82,14 @@ class StageSettings:
     """largest norm of all gradients together; 0 for no limit"""
     jit_compile: Literal["auto", "true", "false"] = "auto"
     """compile the training step with XLA; auto as it was measured to be faster"""
+    validation_share: Share = 0.1
+    """share of the data to validate on, picked by the hash of its text"""
+    test_share: Share = 0.1
+    """share of the data for the final figures, picked by the hash of its text"""
+    validation_rows: Count = 4096
+    """validate on at most this many rows, picked evenly"""
+    split_column: str | None = None
+    """a column of train, validation and test, that parts the data instead of the shares"""
 
 
 @settings
@@ -111,8 +119,8 @@ class PretrainSettings(StageSettings):
     clean: CleanSettings = field(default_factory=CleanSettings)
     validation_data: list[str] = field(default_factory=list)
     """text to validate on, instead of a share of `data`"""
-    validation_share: Share = 0.05
-    """share of the documents to validate on, picked by their hash"""
+    test_data: list[str] = field(default_factory=list)
+    """text for the final figure, instead of a share of `data`"""
     epochs: Positive = 6
     """passes over the rows; a part of a pass is fine"""
     prompts: list[str] | None = None
@@ -129,12 +137,8 @@ class FinetuneSettings(StageSettings):
     """the name of the response in them, instead of response or completion"""
     validation_data: list[str] = field(default_factory=list)
     """requests to validate on, instead of a share of `data`"""
-    validation_share: Share = 0.05
-    """share of the requests to validate on, picked by their hash"""
     test_data: list[str] | None = None
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
-    test_share: Share = 0.1
-    """share of the requests for the final figures, picked by their hash"""
     epochs: Positive = 20
     """passes over the rows; a part of a pass is fine"""
     patience: Annotated[int, Field(ge=0)] = 3
@@ -208,6 +212,13 @@ def resolve_settings(config, given):
             f"Received: {settings.name!r}"
         )
     run = Path(settings.folder, settings.name)
+    for stage in ("pretrain", "finetune"):
+        shares = getattr(settings, stage).validation_share, getattr(settings, stage).test_share
+        if sum(shares) >= 1:
+            faults.append(
+                f"{stage}.validation_share: and test_share leave nothing to train on. "
+                f"Received: {shares[0]} and {shares[1]}"
+            )
     if settings.init and settings.restart and Path(settings.init).resolve() == run.resolve():
         faults.append("init: is the run that --restart would throw away. Take another --name")
     if faults:
