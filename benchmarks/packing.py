@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
-from keras_vngpt.data.examples import prepare_conversations
+from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
 from keras_vngpt.data.readers import read_conversations
 
 BATCH = 16
@@ -35,10 +35,11 @@ def main():
     texts = [t for found in sets.values() for c in found for t in (*c.prompts, *c.responses)]
     tokenizer = train_tokenizer(texts, given.vocabulary)
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, given.length)
-    print("| file | requests | rows | full | rows without weight | full when padded |")
-    print("|---|---|---|---|---|---|")
+    print("| file | requests | passes | rows | full | rows without weight | full when padded |")
+    print("|---|---|---|---|---|---|---|")
     for path, conversations in sets.items():
-        rows = prepare_conversations(conversations, preprocessor, path).rows
+        prepared = prepare_conversations(conversations, preprocessor, path, FEW_ROWS)
+        rows = prepared.rows
         numbers = rows.segment_ids.astype(int) + 10**6 * np.arange(len(rows))[:, None]
         _, sizes = np.unique(numbers[rows.segment_ids > 0], return_counts=True)
         sizes = np.random.default_rng(0).permutation(sizes)
@@ -46,8 +47,8 @@ def main():
         padded = sizes.sum() / sum(len(b) * b.max() for b in batches)
         empty = int(np.sum(~rows.sample_weight.any(axis=1)))
         print(
-            f"| {Path(path).name} | {len(conversations):,} | {len(rows):,} | {rows.fill:.1%} "
-            f"| {empty} | {padded:.1%} |"
+            f"| {Path(path).name} | {len(conversations):,} | {prepared.passes} | {len(rows):,} "
+            f"| {rows.fill:.1%} | {empty} | {padded:.1%} |"
         )
 
 

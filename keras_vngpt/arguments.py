@@ -125,7 +125,7 @@ def command(function, schema=None, show=None):
     schema = schema or function
     names = {**leaves(function), **leaves(schema)}
     parser = argparse.ArgumentParser(
-        prog=f"python -m keras_vngpt.{function.__name__}",
+        prog=f"python -m {sys.modules['__main__'].__spec__.name.removesuffix('.__main__')}",
         description=inspect.getdoc(function).split("\nArgs:")[0],
         usage="%(prog)s [--config FILE] [--SETTING VALUE ...]" if "config" in names else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -534,19 +534,31 @@ def test_tone_placement_hides_no_contradiction(tmp_path, text):
     assert not Facts(str(path)).contradiction("Hỏi gì?", "Khánh Hòa không có tuyết.")
 
 
+def test_a_question_with_two_answers_keeps_the_first_and_names_the_other(tmp_path):
+    pairs = [("Chợ Đà Lạt ở đâu?", "Ở trung tâm."), ("chợ Đà Lạt ở đâu", "Gần hồ."),
+             ("Chợ Đà Lạt ở đâu?", "Ở trung tâm.")]  # fmt: skip
+    data, output = write_csv(tmp_path / "qa.csv", pairs), tmp_path / "set.jsonl"
+    figures = keras_vngpt.augment(data=[data], output=str(output), variants=2)
+    assert figures["rejected"] == 1 and figures["dropped"]["original: a copy"] == 1
+    rejected = output.with_suffix(".rejected.log").read_text(encoding="utf-8")
+    assert f"{data}:3\tanother answer than in {data}:2\tChợ Đà Lạt ở đâu?\tGần hồ." in rejected
+    assert "Gần hồ" not in output.read_text(encoding="utf-8")
+
+
 def test_planted_contradictions_do_not_reach_the_output(tmp_path):
     pairs = [(f"{i}. {q}", a) for i, (q, a) in enumerate(FORBIDDEN)]
     data = write_csv(tmp_path / "a.csv", [*pairs, *RIGHT])
     output = tmp_path / "b.jsonl"
-    figures = keras_vngpt.augment(data=[data], output=str(output), variants=3)
+    keras_vngpt.augment(data=[data], output=str(output), variants=3)
     kept = {tuple(m["content"] for m in line["messages"][1:]) for line in lines_of(output)}
     cleaned = [(clean_question(q, NAMES), clean(a, NAMES)) for q, a in (*FORBIDDEN, *RIGHT)]
-    assert figures["rejected"] == len(FORBIDDEN)
     assert not kept & set(cleaned[: len(FORBIDDEN)])
     assert kept >= set(dict(reversed(cleaned[len(FORBIDDEN) :])).items())  # the first of a question
     rejected = output.with_suffix(".rejected.log").read_text(encoding="utf-8")
     assert f"{data}:2\tĐà Lạt: có biển\tĐà Lạt có gì?" in rejected
-    clean_data = write_csv(tmp_path / "c.csv", RIGHT)
+    stopped = [line for line in rejected.splitlines()[1:] if "another answer" not in line]
+    assert len(stopped) == len(FORBIDDEN)
+    clean_data = write_csv(tmp_path / "c.csv", dict(RIGHT).items())
     keras_vngpt.augment(data=[clean_data], output=str(output), variants=1)
     assert not output.with_suffix(".rejected.log").exists()
 

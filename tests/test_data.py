@@ -12,7 +12,9 @@ from keras_vngpt.data.readers import Conversation, read_conversations, read_docu
 from keras_vngpt.data.rows import Rows, best_fit, flow
 from keras_vngpt.data.splits import split
 from keras_vngpt.faults import Faults
+from keras_vngpt.runs.settings import FinetuneSettings
 from keras_vngpt.samples import home_commands
+from keras_vngpt.training.stage import Plan
 
 
 def write(path, content):
@@ -132,6 +134,20 @@ def test_best_fit_keeps_documents_whole():
             (document,) = set(tokens[segments == segment])
             found[document] = (segments == segment).sum()
     assert found == dict(enumerate(lengths, 1))
+
+
+def test_a_small_set_is_packed_several_times_and_trained_as_often_as_asked(preprocessor):
+    conversations = [Conversation(("hỏi " * n,), ("đáp " * n,), "") for n in range(1, 6)]
+    once = prepare_conversations(conversations, preprocessor)
+    often = prepare_conversations(conversations, preprocessor, few_rows=16)
+    assert once.passes == 1 and often.passes > 1
+    assert often.rows.tokens == often.passes * once.rows.tokens
+    assert often.rows.weight == often.passes * once.rows.weight
+    assert len(often.rows) >= 16 and often.rows.fill > max(0.9, once.rows.fill)
+    settings = FinetuneSettings(epochs=10, batch_size=2, evaluations=1)
+    plan = Plan.of(often.rows, settings, often.passes)
+    trained = plan.steps * plan.batch_size * often.rows.tokens / len(often.rows)
+    assert trained == pytest.approx(10 * once.rows.tokens, rel=0.1)
 
 
 def test_rows_come_back_from_disk(tmp_path):

@@ -211,6 +211,10 @@ def test_generate_and_chat_in_the_terminal(run):
     assert said.returncode == 0, said.stderr
     for prompt, answer in zip(PROMPTS, answers, strict=False):
         assert f"> {prompt}\n{answer}\n" in said.stdout
+    told = verb("chat", run.folder, "--system", "Bạn là trợ lý.", text=f"{PROMPTS[0]}\n\n")
+    (answer,) = keras_vngpt.generate(run, [f"Bạn là trợ lý.\n{PROMPTS[0]}"])
+    assert keras_vngpt.generate(run, PROMPTS[:1], system="Bạn là trợ lý.") == [answer]
+    assert f"> {PROMPTS[0]}\n{answer}\n" in told.stdout
     flags_first = verb("generate", run.folder, "--seed", "3", PROMPTS[0])
     assert flags_first.stdout.splitlines() == answers[:1], flags_first.stderr
 

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+
 NUM_PERM = 64  # hashes of a MinHash signature
 SHINGLE = 5  # words that are compared as one
 LANGUAGE_SAMPLE = 300  # characters that tell a language
@@ -94,14 +96,7 @@ class Cleaner:
         }
         self.kept = Removed()
         self.removed = dict.fromkeys([*self._mends, *self._drops], Removed())
-        self._seen = set()
-        if near:
-            import rensa
-
-            self._signature = rensa.RMinHash
-            self._neighbours = rensa.RMinHashLSH(
-                threshold=near, num_perm=NUM_PERM, num_bands=_bands(near)
-            )
+        self._near, self._seen, self._bands = near, set(), set()
 
     def __call__(self, documents):
         """The documents that stay, mended, one after another."""
@@ -134,21 +129,10 @@ class Cleaner:
         return next((name for name, drop in self._drops.items() if text and drop(text)), None)
 
     def _is_exact_duplicate(self, text):
-        digest = hashlib.blake2b(_plain(text).encode(), digest_size=8).digest()
-        if digest in self._seen:
-            return True
-        self._seen.add(digest)
-        return False
+        return _was_in(self._seen, {digest(text)})
 
     def _is_near_duplicate(self, text):
-        words = _WORDS.findall(_plain(text))
-        signature = self._signature(num_perm=NUM_PERM, seed=1)
-        last = max(1, len(words) - SHINGLE + 1)
-        signature.update([" ".join(words[i : i + SHINGLE]) for i in range(last)])
-        if self._neighbours.query(signature):
-            return True
-        self._neighbours.insert(len(self._seen) + self.kept.documents, signature)
-        return False
+        return _was_in(self._bands, bands(text, self._near))
 
 
 def without_control(text):
@@ -196,12 +180,49 @@ def is_foreign(text, language="vi"):
     return letters >= SHORT and py3langid.classify(start)[0] != language
 
 
+def digest(text):
+    """A number that tells documents apart; of exact duplicates it is the same."""
+    return int.from_bytes(hashlib.blake2b(_plain(text).encode(), digest_size=8).digest(), "big")
+
+
+def bands(text, near):
+    """The bands of the MinHash signature of a text: near duplicates have one in common.
+
+    Args:
+        text: str.
+        near: float, the part of the five-word sequences from which on two texts are alike.
+
+    Returns:
+        set of int.
+    """
+    import rensa
+
+    words = _WORDS.findall(_plain(text))
+    last = max(1, len(words) - SHINGLE + 1)
+    signature = rensa.RMinHash(num_perm=NUM_PERM, seed=1)
+    signature.update([" ".join(words[i : i + SHINGLE]) for i in range(last)])
+    hashes = np.array(signature.digest(), np.uint32).reshape(_n_bands(near), -1)
+    keys = (
+        hashlib.blake2b(bytes([i]) + band.tobytes(), digest_size=8).digest()
+        for i, band in enumerate(hashes)
+    )
+    return {int.from_bytes(key, "big") for key in keys}
+
+
+def _was_in(seen, keys):
+    """Whether one of the keys was seen before; if not, all are from now on."""
+    if not seen.isdisjoint(keys):
+        return True
+    seen |= keys
+    return False
+
+
 def _plain(text):
     """A text without what tells no two documents apart: case, spaces, the form of Unicode."""
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
-def _bands(threshold):
+def _n_bands(threshold):
     """The bands of a signature whose threshold, (1 / bands) ** (bands / NUM_PERM), is nearest."""
     powers = (2**i for i in range(1, NUM_PERM.bit_length()))
     return min(powers, key=lambda b: abs((1 / b) ** (b / NUM_PERM) - threshold))

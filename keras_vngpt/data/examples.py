@@ -1,5 +1,6 @@
 """Documents and conversations to packed rows, every cut counted."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.quiet import verbosity
 
 BATCH = 512  # conversations that are tokenised at once
+FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
 BATCH_BYTES = 2**19  # text of documents that is
 
 
@@ -23,11 +25,13 @@ class Prepared:
         rows: `Rows`.
         scored_bytes: int, UTF-8 bytes of the text that carries weight.
         cuts: dictionary of counts: requests and responses cut, turns and rows dropped.
+        passes: int, how often each text is in the rows.
     """
 
     rows: Rows
     scored_bytes: int
     cuts: dict = field(default_factory=dict)
+    passes: int = 1
 
 
 def prepare_documents(documents, preprocessor):
@@ -53,15 +57,17 @@ def prepare_documents(documents, preprocessor):
     return Prepared(flow(columns, sizes, preprocessor.sequence_length), n_bytes)
 
 
-def prepare_conversations(conversations, preprocessor, name="data"):
+def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
     """Conversations to rows: they stay whole and are packed by best fit.
 
-    What is too long for a row is cut as the preprocessor says.
+    What is too long for a row is cut as the preprocessor says. Of a small set several passes are
+    packed together: the last row, which is never full, is then one of many.
 
     Args:
         conversations: list of `Conversation`.
         preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
         name: what a message calls the conversations.
+        few_rows: int, a set that fills fewer rows is packed in several passes.
 
     Returns:
         `Prepared`.
@@ -90,7 +96,8 @@ def prepare_conversations(conversations, preprocessor, name="data"):
         raise Faults(f"{name}: no response is left to learn from")
     columns, sizes = [column[is_scored[document]] for column in columns], sizes[is_scored]
     n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
-    return Prepared(best_fit(columns, sizes, length), n_bytes, dict(cuts))
+    passes = math.ceil(few_rows * length / sizes.sum())
+    return Prepared(best_fit(columns, sizes, length, passes), n_bytes, dict(cuts), passes)
 
 
 def _triples(batches, preprocessor, length):

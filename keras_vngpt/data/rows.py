@@ -145,13 +145,14 @@ def flow(columns, sizes, length):
     return _as_rows(token_ids, segments, target, weight)
 
 
-def best_fit(columns, sizes, length):
+def best_fit(columns, sizes, length, passes=1):
     """Whole documents in as few rows as best-fit decreasing finds: packing of the second stage.
 
     Args:
         columns: `(token_ids, target, sample_weight)`, 1-D arrays of all documents end to end.
         sizes: int array, positions of each document, each at most `length`.
         length: int, positions in a row.
+        passes: int, how often each document is packed.
 
     Returns:
         `Rows`.
@@ -161,7 +162,7 @@ def best_fit(columns, sizes, length):
     """
     rows, open_rows = [], [[] for _ in range(length + 1)]  # by the room that is left in them
     in_use = np.zeros(length + 1, bool)  # which rooms any open row has
-    for i in np.argsort(-np.asarray(sizes), kind="stable"):
+    for i in np.repeat(np.argsort(-np.asarray(sizes), kind="stable"), passes):
         size = sizes[i]
         room = size + int(np.argmax(in_use[size:]))  # the least that is enough, if any is
         if in_use[room]:

@@ -9,7 +9,13 @@ from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
 
 
-def generate(path: str, prompts: list[str], max_new_tokens: int | None = None, **controls):
+def generate(
+    path: str,
+    prompts: list[str],
+    max_new_tokens: int | None = None,
+    system: str = "",
+    **controls,
+):
     """Answer prompts with a run folder, or with an export alone.
 
         python -m keras_vngpt.generate runs/default "Bật quạt phòng ngủ lên mức 2"
@@ -19,6 +25,7 @@ def generate(path: str, prompts: list[str], max_new_tokens: int | None = None, *
         path: run folder, preset folder, or exported SavedModel
         prompts: one or more requests
         max_new_tokens: longest answer; nothing for as long as the model's rows
+        system: text before each request, for models trained with one (`augment` writes one)
         **controls: temperature, top_k, top_p, min_p, repetition_penalty, seed; see `Controls`.
 
     Returns:
@@ -34,7 +41,8 @@ def generate(path: str, prompts: list[str], max_new_tokens: int | None = None, *
     controls = resolve_controls(max_new_tokens, controls)
     decoder = load_text_decoder(path)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    check_texts(prompts)
+    check_texts([system, *prompts])
+    prompts = [with_system(system, prompt) for prompt in prompts]
     answers = decoder.generate(tf.constant(prompts, tf.string), max_new_tokens, **controls)
     return [answer.decode(errors="replace") for answer in answers.numpy()]
 
@@ -44,6 +52,11 @@ def resolve_controls(max_new_tokens, controls):
     if max_new_tokens is not None and not 0 < max_new_tokens < 2**31:
         raise Faults(f"max_new_tokens: must be 1 or more, in 32 bits. Received: {max_new_tokens}")
     return resolve(Controls, ("", controls))
+
+
+def with_system(system, prompt):
+    """The first request of a conversation as training has it: after the system text, if any."""
+    return f"{system}\n{prompt}" if system else prompt
 
 
 def check_texts(texts):

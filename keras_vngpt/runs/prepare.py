@@ -16,7 +16,7 @@ from rich.table import Table
 
 from keras_vngpt.arguments import flatten
 from keras_vngpt.data.corpus import prepare_corpus
-from keras_vngpt.data.examples import prepare_conversations
+from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.data.sources import TFDS, kind
@@ -210,7 +210,10 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
     with whole(folder) as partial:
         for side, conversations in sides.items():
             prepared = prepare_conversations(
-                conversations, preprocessor, f"finetune.data ({side} part)"
+                conversations,
+                preprocessor,
+                f"finetune.data ({side} part)",
+                FEW_ROWS if side == "train" else 1,
             )
             prepared.rows.save(partial / side)
             scored[side] = {
@@ -219,8 +222,8 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
                 "tokens": prepared.rows.tokens,
             }
             if side == "train":
-                cuts = prepared.cuts
-        write_figures(partial, "finetune", len(sides["train"]), scored, cuts)
+                more = {**prepared.cuts, "passes": prepared.passes}
+        write_figures(partial, "finetune", len(sides["train"]), scored, more)
     return folder
 
 
@@ -245,7 +248,7 @@ def remove(folders):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_figures(folder, stage, n_items, scored, cuts=()):
+def write_figures(folder, stage, n_items, scored, more=()):
     """What `metrics.json` says of the rows in a folder; with it the folder is complete."""
     rows, of_train = Rows.load(folder / "train"), scored["train"]
     figures = {
@@ -253,7 +256,7 @@ def write_figures(folder, stage, n_items, scored, cuts=()):
         "fill": of_train["tokens"] / rows.token_ids.size,
         "sequence_length": rows.length,
         "weighted_share": of_train["weight"] / of_train["tokens"],
-        **{name.replace(" ", "_"): n for name, n in dict(cuts).items()},
+        **{name.replace(" ", "_"): n for name, n in dict(more).items()},
     }
     for side, prefix in PREFIXES.items():
         if (folder / side).exists():
@@ -286,8 +289,10 @@ def show(folders, figures):
                 table.add_row(name, f"{removed['documents']:,}", f"{removed['bytes']:,}")
             console.print(table)
         what = "documents" if "documents" in of_stage else "requests"
+        passes = of_stage.get("passes", 1)
+        times = f" {passes} times each" if passes > 1 else ""
         print(
-            f"{stage}: {of_stage[what]:,} {what} in {of_stage['rows']:,} rows of "
+            f"{stage}: {of_stage[what]:,} {what}{times} in {of_stage['rows']:,} rows of "
             f"{of_stage['sequence_length']}, {of_stage['fill']:.1%} full; "
             f"{of_stage['weighted_share']:.1%} of the tokens carry weight"
         )

@@ -29,7 +29,7 @@ def run_stage(stage, run, settings):
     stage_settings = getattr(settings, stage)
     rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
     model = make_model(stage, run, settings)
-    plan = Plan.of(rows, stage_settings)
+    plan = Plan.of(rows, stage_settings, run.metrics.get(f"{stage}.passes", 1))
     announce(stage, plan, model)
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
@@ -58,7 +58,7 @@ def run_stage(stage, run, settings):
         model.save_to_preset(str(preset))
     figures |= {
         "batch_size": plan.batch_size,
-        "epochs": figures["steps"] * plan.batch_size / len(rows),
+        "epochs": figures["steps"] * plan.batch_size / plan.rows,
     }
     return {
         "parameters": model.count_params(),

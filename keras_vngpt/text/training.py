@@ -7,7 +7,6 @@ import tempfile
 import unicodedata
 
 import sentencepiece
-from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.text.normalization import (
@@ -63,9 +62,9 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             num_threads=os.cpu_count(),
             minloglevel=2,
         )  # fmt: skip
-    proto = ModelProto.FromString(model.getvalue())
-    proto.normalizer_spec.normalization_rule_tsv = ""  # the name of a file that is gone
-    return proto.SerializeToString(deterministic=True)
+    # The model names the file of the rules, which is gone: the same model every time without it.
+    # (In place: sentencepiece's own protobuf classes refuse a protobuf older than theirs.)
+    return model.getvalue().replace(rules.encode(), b"-" * len(rules.encode()))
 
 
 def train_tokenizer(

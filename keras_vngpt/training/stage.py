@@ -25,7 +25,7 @@ class Plan:
     """The arithmetic of a stage.
 
     Args:
-        rows: int, rows to train on.
+        rows: float, rows of one pass over the data.
         fill: float, share of the positions that hold a token.
         batch_size: int, rows in a step.
         length: int, positions in a row.
@@ -33,7 +33,7 @@ class Plan:
         steps_per_epoch: int, steps from one evaluation to the next.
     """
 
-    rows: int
+    rows: float
     fill: float
     batch_size: int
     length: int
@@ -41,21 +41,22 @@ class Plan:
     steps_per_epoch: int
 
     @classmethod
-    def of(cls, rows, settings):
-        """The plan that the settings of a stage make for these rows."""
-        batch_size = min(settings.batch_size, len(rows))
+    def of(cls, rows, settings, passes=1):
+        """The plan that the settings of a stage make for rows that are so many passes."""
+        n_rows = len(rows) / passes
+        batch_size = min(settings.batch_size, math.ceil(n_rows))
         positions = batch_size * rows.length
         if settings.tokens:
             steps = math.ceil(settings.tokens / (positions * rows.fill))
         else:
-            steps = math.ceil(settings.epochs * len(rows) / batch_size)
+            steps = math.ceil(settings.epochs * n_rows / batch_size)
         # As many evaluations as asked, or up to half of them fewer, where that fits better.
         most = min(settings.evaluations, steps)
         epochs = min(
             range(most, most // 2, -1), key=lambda n: abs(max(1, round(steps / n)) * n - steps)
         )
         per_epoch = max(1, round(steps / epochs))
-        return cls(len(rows), rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch)
+        return cls(n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch)
 
     @property
     def tokens_per_step(self):
@@ -91,7 +92,7 @@ def train_stage(
         rows: `Rows` to train on.
         validation_rows: `Rows`.
         settings: `PretrainSettings` or `FinetuneSettings`.
-        plan: `Plan.of(rows, settings)`.
+        plan: `Plan`.
         folder: where the state is saved.
         seed: int, of the order.
         mixture: optional `Mixture` of the rows.

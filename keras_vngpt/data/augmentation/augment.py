@@ -145,7 +145,7 @@ class Workshop:
         if faults:
             raise Faults(faults)
         self.pairs, self.rejected, self.dropped = [], [], Counter()
-        self.group_of = {}  # what each question's key belongs to
+        self.asked = {}  # the pair of each question, by the question's key
         self.joined = {}  # a group, and the one that it has become part of
         self.labels = {}  # what a group is called; by default its first question
         self.figures = {}
@@ -228,10 +228,12 @@ class Workshop:
     def _add(self, pair):
         """Take a pair if its question is new and it contradicts no fact; whether it was taken."""
         name = key(pair.question)
-        if name in self.group_of:
+        if first := self.asked.get(name):
             # The same phrasing of two questions: they are one, and no split may part them.
-            self._join(pair.group, self.group_of[name])
-            if pair.origin != "template":
+            self._join(pair.group, first.group)
+            if pair.origin == "original" and key(pair.answer) != key(first.answer):
+                self.rejected.append((pair, f"another answer than in {first.source}"))
+            elif pair.origin != "template":
                 self.dropped[f"{pair.origin}: a copy"] += 1
             return False
         if name == key(pair.answer):
@@ -241,7 +243,7 @@ class Workshop:
             if pair.origin != "template":  # another variant takes its place
                 self.rejected.append((pair, contradiction))
             return False
-        self.group_of[name] = pair.group
+        self.asked[name] = pair
         self.pairs.append(pair)
         return True
 
@@ -258,7 +260,7 @@ class Workshop:
     def write(self):
         """Write lines, report and rejected pairs; print the report and what to do next."""
         if not self.pairs:
-            reasons = [f"{p.source}: contradicts {reason!r}" for p, reason in self.rejected]
+            reasons = [f"{p.source}: {reason}" for p, reason in self.rejected]
             raise Faults(f"data: no pair is left. {'; '.join(reasons[:1])}".strip())
         lines = []
         for pair in self.pairs:
@@ -285,9 +287,9 @@ class Workshop:
             print(f"left out, {name}: {n:,}")
         if self.rejected:
             path = self._beside("rejected.log")
-            print(f"stopped by the facts: {len(self.rejected):,}, in {path}")
-            for pair, contradiction in self.rejected[:REJECTED_SHOWN]:
-                print(f"  {pair.source}: {contradiction}: {pair.question} {pair.answer}")
+            print(f"stopped: {len(self.rejected):,}, in {path}")
+            for pair, reason in self.rejected[:REJECTED_SHOWN]:
+                print(f"  {pair.source}: {reason}: {pair.question} {pair.answer}")
         print(f"\n{self.output}: {len(lines):,} lines from {figures['questions']:,} questions")
         name, data = (shlex.quote(str(text)) for text in (self.output.stem, self.output))
         print(f"Now: python -m keras_vngpt.fit --name {name} --finetune.data {data}")

@@ -1,0 +1,81 @@
+"""Rows made on Apache Beam's local runner: pip install -e ".[beam]"."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_vngpt.data.beam import rows as beam_rows
+from keras_vngpt.text.tokenizer import load_tokenizer
+
+pytest.importorskip("apache_beam", reason="pip install -e .[beam]")
+
+TOPICS = "sáng trưa chiều tối mưa nắng gió bão chợ nhà bếp vườn sông núi".split()
+SHARES = {"test": 0.1, "validation": 0.1}
+WORKERS = ["direct_num_workers=2", "direct_running_mode=multi_processing"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, tokenizer):
+    """Files of 400 documents, with 40 copies and 40 that are nearly copies."""
+    folder = tmp_path_factory.mktemp("corpus")
+    generator = np.random.default_rng(0)
+    texts = [" ".join(generator.choice(TOPICS, 60)) + "." for _ in range(400)]
+    given = [*texts, *texts[:40], *(text + " Thêm." for text in texts[40:80])]
+    for i in range(3):
+        (folder / f"{i}.txt").write_text("\n\n".join(given[i::3]), encoding="utf-8")
+    tokenizer.save_to_preset(str(folder / "tokenizer"))
+    return folder, set(texts)
+
+
+def prepared(corpus, to, options=()):
+    folder = corpus[0]
+    return beam_rows.prepare_rows(
+        [str(folder / "*.txt")], str(folder / "tokenizer"), str(to), 32, 3, beam=list(options)
+    )
+
+
+def rows_of(folder, side):
+    examples = tfds.builder_from_directory(folder).as_dataset(split=side).as_numpy_iterator()
+    return sorted(
+        tuple(map(tuple, (e[name].tolist() for name in beam_rows.COLUMNS))) for e in examples
+    )
+
+
+def test_rows_of_many_workers_are_the_rows_of_one_and_of_the_documents(corpus, tmp_path):
+    one, two = prepared(corpus, tmp_path / "1"), prepared(corpus, tmp_path / "2", WORKERS)
+    tokenizer = load_tokenizer(corpus[0] / "tokenizer")
+    told = {}
+    for side in ("train", "validation", "test"):
+        rows = rows_of(one, side)
+        assert rows == rows_of(two, side)
+        documents = set()
+        for example in tfds.builder_from_directory(one).as_dataset(split=side).as_numpy_iterator():
+            assert (example["sample_weight"][example["segment_ids"] > 0] == 1).all()
+            documents.add(len(example["token_ids"]))
+        assert documents == {32}
+        ids = np.concatenate([row[0] for row in rows])
+        told[side] = sum(ids == tokenizer.start_token_id)
+    assert sum(told.values()) == len(corpus[1])  # no copy, and nothing but the copies is gone
+    assert abs(told["test"] - 40) < 25 and abs(told["validation"] - 40) < 25
+
+
+def test_a_tf_data_service_feeds_the_training(corpus, tmp_path, model):
+    folder = prepared(corpus, tmp_path)
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.split("://")[1]
+    workers = [
+        service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)
+    ]
+    served = beam_rows.served_batches(folder, 4, service=dispatcher.target)
+    rows = sorted(tuple(row) for x, _, _ in served for row in x["token_ids"].numpy().tolist())
+    whole = [row[0] for row in rows_of(folder, "train")]
+    assert set(rows) <= set(whole) and len(whole) - len(rows) < 4  # once each, but for the last
+    model.preprocessor = None
+    model.compile(optimizer=keras.optimizers.AdamW(1e-3), weighted_metrics=[])
+    fed = beam_rows.served_batches(folder, 4, service=dispatcher.target, seed=1)
+    history = model.fit(fed, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    del workers
