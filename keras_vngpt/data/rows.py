@@ -1,6 +1,7 @@
 """Fixed-length rows of packed triples, on disk as memory-mapped arrays."""
 
 import json
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -188,6 +189,48 @@ def best_fit(columns, sizes, length, passes=1):
             segments[r, place] = segment
             start = place.stop
     return _as_rows(token_ids, segments, target, weight)
+
+
+def fill_gaps(rows, text, weight, start_token_id):
+    """Rows of the second stage with text of the first where they would be empty.
+
+    The text has segments of its own: what the documents of a row see is what they saw before.
+
+    Args:
+        rows: `Rows`, with padding at the end of a row alone.
+        text: `Rows` of the first stage; as much is taken as fits, from everywhere.
+        weight: float, of its tokens in the loss.
+        start_token_id: int, of `[BOS]`.
+
+    Returns:
+        `Rows`.
+    """
+    used = np.count_nonzero(rows.segment_ids, axis=1)
+    is_gap = np.arange(rows.length) >= used[:, None]
+    text = text.some(max(1, math.ceil(is_gap.sum() / text.length)))
+    is_first = text.token_ids == start_token_id
+    is_first[:, 0] = True
+    document = np.cumsum(is_first)
+    taken = np.flatnonzero(text.segment_ids.ravel())  # the very last row may have padding
+    taken = np.resize(taken, is_gap.sum())
+    # In a gap the documents are numbered from the last of the row on.
+    document = document[taken]
+    first = np.cumsum(rows.length - used) - (rows.length - used)
+    is_filled = used < rows.length
+    first_document = np.zeros(len(rows), int)
+    first_document[is_filled] = document[first[is_filled]]
+    offset = rows.segment_ids.max(axis=1) + 1 - first_document
+    arrays = {
+        "token_ids": text.token_ids.ravel()[taken],
+        "segment_ids": document + np.repeat(offset, rows.length - used),
+        "target": text.target.ravel()[taken],
+        "sample_weight": text.sample_weight.ravel()[taken] * weight,
+    }
+    for name, values in arrays.items():
+        array = np.array(getattr(rows, name), np.float32 if name == "sample_weight" else np.int64)
+        array[is_gap] = values
+        arrays[name] = array
+    return _as_rows(**arrays)
 
 
 def _as_rows(token_ids, segment_ids, target, sample_weight):

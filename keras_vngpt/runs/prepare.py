@@ -18,7 +18,7 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.data.corpus import prepare_corpus
 from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
-from keras_vngpt.data.rows import Rows
+from keras_vngpt.data.rows import Rows, fill_gaps
 from keras_vngpt.data.sources import TFDS, kind
 from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.faults import Faults
@@ -68,7 +68,7 @@ def _prepare(settings, data, store):
         if not has_data:
             continue
         preprocessor = make_preprocessor(stage, settings, tokenizer)
-        folder = prepare_stage(settings, data, preprocessor, folders["tokenizer"], store)
+        folder = prepare_stage(settings, data, preprocessor, folders, store)
         folders[stage] = folder
         figures |= json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     if "test" in data.conversations:
@@ -133,7 +133,7 @@ def prepare_tokenizer(settings, data, store):
     return folder
 
 
-def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
+def prepare_pretrain(settings, data, preprocessor, folders, store):
     """The folder with the rows of the documents: cleaned, split, packed as they stream by."""
     stage = settings.pretrain
     sources = {"train": data.sources, **data.given}
@@ -147,7 +147,7 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
         },
         [data.shares, data.boundaries, vars(data.columns)],
         [stage.sequence_length, vars(stage.clean)],
-        fingerprint_of_tokenizer(tokenizer_folder),
+        fingerprint_of_tokenizer(folders["tokenizer"]),
     )
     folder = store / f"pretrain-{name}"
     shards = [folder / f"{side}-shards" for side in SIDES]
@@ -194,13 +194,15 @@ def prepare_pretrain(settings, data, preprocessor, tokenizer_folder, store):
     return folder
 
 
-def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
+def prepare_finetune(settings, data, preprocessor, folders, store):
     """The folder with the rows of the conversations."""
+    stage = settings.finetune
+    text = find_text(settings, folders) if stage.replay else None
     sides = {side: data.conversations[side] for side in ("train", "validation")}
     name = fingerprint(
         {side: [(c.prompts, c.responses) for c in sides[side]] for side in sides},
-        [settings.finetune.sequence_length, settings.finetune.eos_weight],
-        fingerprint_of_tokenizer(tokenizer_folder),
+        [stage.sequence_length, stage.eos_weight, stage.replay, text and str(text)],
+        fingerprint_of_tokenizer(folders["tokenizer"]),
     )
     folder = store / f"finetune-{name}"
     if is_complete(folder, "finetune"):
@@ -215,16 +217,31 @@ def prepare_finetune(settings, data, preprocessor, tokenizer_folder, store):
                 f"finetune.data ({side} part)",
                 FEW_ROWS if side == "train" else 1,
             )
-            prepared.rows.save(partial / side)
+            rows = prepared.rows
+            if text and side == "train":
+                start = preprocessor.tokenizer.start_token_id
+                rows = fill_gaps(rows, Rows.load(text), stage.replay, start)
+            rows.save(partial / side)
             scored[side] = {
                 "bytes": prepared.scored_bytes,
-                "weight": prepared.rows.weight,
-                "tokens": prepared.rows.tokens,
+                "weight": rows.weight,
+                "tokens": rows.tokens,
             }
             if side == "train":
                 more = {**prepared.cuts, "passes": prepared.passes}
         write_figures(partial, "finetune", len(sides["train"]), scored, more)
     return folder
+
+
+def find_text(settings, folders):
+    """The rows of text that were pre-trained on: of this run, or of the one to start from."""
+    text = folders.get("pretrain") or (settings.init and Run(settings.init) / "work" / "pretrain")
+    if text and (text / "train").is_dir():
+        return text / "train"
+    raise Faults(
+        "finetune.replay: there is no text that was pre-trained on: pretrain is skipped"
+        + (f", and {settings.init} has none in work/pretrain" if settings.init else "")
+    )
 
 
 def is_complete(folder, stage):
