@@ -79,31 +79,21 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
         >>> for document in stream_documents(Source("a", (Path("a.parquet"),)), faults): ...
     """
     for path in source.paths:
+        n_records = -len(faults)
         for place, record in read_records(path, faults):
-            name = columns.text if kind(path) in (*TABLES, TFDS) else "text"
-            text = record.get(name) if _is_object(record) else None
-            if isinstance(text, str) and not _is_half(text):
-                try:
-                    is_meant = source.side is None or source.side == _side(record, columns)
-                except MissingColumn as fault:
-                    faults.append(f"{place}: {fault}")
-                    if kind(path) != ".jsonl":
-                        break
-                except ValueError as fault:
-                    faults.append(f"{place}: {fault}")
-                else:
-                    if is_meant and text.strip():
-                        yield text
-                continue
-            if isinstance(text, str):
-                faults.append(f"{place}: {name} is not valid Unicode: it has half a surrogate pair")
-            elif _is_object(record) and name in record:
-                faults.append(f"{place}: {name} must be text, is {_excerpt(text)}")
+            n_records += 1
+            try:
+                text = _text(record, columns.text if kind(path) in (*TABLES, TFDS) else "text")
+                is_meant = source.side is None or source.side == _side(record, columns)
+            except ValueError as fault:
+                faults.append(f"{place}: {fault}")
+                if isinstance(fault, MissingColumn) and kind(path) != ".jsonl":
+                    break  # all rows of a table are alike
             else:
-                has = ", ".join(map(str, record)) if _is_object(record) else _excerpt(record)
-                faults.append(f'{place}: needs text in "{name}", has {has or "nothing"}')
-                if kind(path) != ".jsonl":  # all rows of a table are alike
-                    break
+                if is_meant and text.strip():
+                    yield text
+        if n_records + len(faults) == 0:
+            faults.append(f"{path}: no document in it")
 
 
 def read_documents(patterns, column="text"):
@@ -178,6 +168,18 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
 
 class MissingColumn(ValueError):
     """A record without the columns that are needed."""
+
+
+def _text(record, name):
+    """The text of a record; a `ValueError` says what is wrong with it."""
+    if not _is_object(record) or name not in record:
+        has = ", ".join(map(str, record)) if _is_object(record) else _excerpt(record)
+        raise MissingColumn(f'needs text in "{name}", has {has or "nothing"}')
+    if not isinstance(record[name], str):
+        raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
+    if _is_half(record[name]):
+        raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
+    return record[name]
 
 
 def _turns(record, columns):

@@ -16,6 +16,11 @@ from keras_vngpt.faults import Faults
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
 MAX_FAULTS_SHOWN = 100
+HINTS = {  # what to do about a fault
+    ": needs text in ": "; --pretrain.text_column names another column",
+    'needs "request" and "response" or': "; --finetune.request_column and "
+    "--finetune.response_column name other columns",
+}
 HELD_OUT = ("test", "validation")  # in this order: another share to validate leaves the test alone
 
 
@@ -76,6 +81,9 @@ def check(settings):
         _check_documents(data, settings.pretrain, faults)
     if "finetune" not in settings.skip:
         _check_conversations(data, settings.finetune, faults)
+    faults = [
+        fault + next((h for sign, h in HINTS.items() if sign in fault), "") for fault in faults
+    ]
     if len(faults) > MAX_FAULTS_SHOWN:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         faults = [*faults[:MAX_FAULTS_SHOWN], f"... and {hidden} more faults"]
