@@ -9,7 +9,7 @@ from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
-from keras_vngpt.data.rows import Rows, best_fit, flow
+from keras_vngpt.data.rows import Rows, best_fit, fill_gaps, flow
 from keras_vngpt.data.splits import split
 from keras_vngpt.faults import Faults
 from keras_vngpt.runs.settings import FinetuneSettings
@@ -143,11 +143,27 @@ def test_a_small_set_is_packed_several_times_and_trained_as_often_as_asked(prepr
     assert once.passes == 1 and often.passes > 1
     assert often.rows.tokens == often.passes * once.rows.tokens
     assert often.rows.weight == often.passes * once.rows.weight
-    assert len(often.rows) >= 16 and often.rows.fill > max(0.9, once.rows.fill)
+    assert len(often.rows) >= 16 and often.rows.fill > once.rows.fill
     settings = FinetuneSettings(epochs=10, batch_size=2, evaluations=1)
     plan = Plan.of(often.rows, settings, often.passes)
     trained = plan.steps * plan.batch_size * often.rows.tokens / len(often.rows)
     assert trained == pytest.approx(10 * once.rows.tokens, rel=0.1)
+
+
+def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
+    rows = best_fit(*triples_of([5, 3, 6, 8]), 8)
+    (tokens, target, weight), sizes = triples_of([5, 9, 40, 3])
+    text = flow((tokens + 100, target + 100, weight), sizes, 6)
+    filled = fill_gaps(rows, text, 0.5, start_token_id=103)
+    is_gap = rows.segment_ids == 0
+    assert is_gap.any() and filled.fill == 1
+    for name, array in vars(filled).items():
+        np.testing.assert_array_equal(array[~is_gap], getattr(rows, name)[~is_gap])
+    assert set(filled.sample_weight[is_gap]) == {0.5}
+    assert (filled.token_ids[is_gap] > 100).all() and (filled.target[is_gap] > 100).all()
+    for segments, gap in zip(filled.segment_ids.astype(int), is_gap, strict=True):
+        assert (np.diff(segments) >= 0).all() and segments[0] == 1
+        assert not set(segments[gap]) & set(segments[~gap])
 
 
 def test_rows_come_back_from_disk(tmp_path):
