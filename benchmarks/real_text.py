@@ -21,7 +21,8 @@ FINETUNE = {  # few examples, many passes: what is held back in size is taken by
     "dropout": 0.2,
     "weight_decay": 1.0,
     "epochs": 16,
-    "evaluations": 1,  # the weights at the end of the schedule
+    "evaluations": 1,  # the weights at the end of the schedule: nothing to choose by validation
+    "validation_share": 0.0,
     "patience": 0,
 }
 FRESH = {"model": {"preset": "nano"}, "epochs": 30}  # 6,000 requests alone: a larger one overfits

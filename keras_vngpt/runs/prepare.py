@@ -234,14 +234,10 @@ def prepare_finetune(settings, data, preprocessor, folders, store):
 
 
 def find_text(settings, folders):
-    """The rows of text that were pre-trained on: of this run, or of the one to start from."""
-    text = folders.get("pretrain") or (settings.init and Run(settings.init) / "work" / "pretrain")
-    if text and (text / "train").is_dir():
-        return text / "train"
-    raise Faults(
-        "finetune.replay: there is no text that was pre-trained on: pretrain is skipped"
-        + (f", and {settings.init} has none in work/pretrain" if settings.init else "")
-    )
+    """The rows of text that were pre-trained on, in this run or the one to start from, if any."""
+    run = settings.init and Run(settings.init) / "work" / "pretrain"
+    text = (folders.get("pretrain") or run or Path()) / "train"
+    return text if text.is_dir() else None
 
 
 def is_complete(folder, stage):
