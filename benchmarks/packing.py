@@ -2,8 +2,9 @@
 
     python benchmarks/packing.py sft/*.jsonl
 
-A table in Markdown, one line a file: rows of 256 packed by best fit, and batches of 16 in a random
-order, padded to their longest. The tokenizer is trained on all the files together.
+A table in Markdown, one line a file: rows of 256 packed by best fit, the same with text of the
+pre-training in the gaps, and batches of 16 in a random order, padded to their longest. A tokenizer
+is trained on all the files together.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
-from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
-from keras_vngpt.data.readers import read_conversations
+from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations, prepare_documents
+from keras_vngpt.data.readers import read_conversations, read_documents
+from keras_vngpt.data.rows import fill_gaps
 
 BATCH = 16
 
@@ -24,6 +26,7 @@ BATCH = 16
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+")
+    parser.add_argument("--text", nargs="+", default=["samples:prose"], help="for the gaps")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--vocabulary", type=int, default=4096)
     given = parser.parse_args()
@@ -35,8 +38,11 @@ def main():
     texts = [t for found in sets.values() for c in found for t in (*c.prompts, *c.responses)]
     tokenizer = train_tokenizer(texts, given.vocabulary)
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, given.length)
-    print("| file | requests | passes | rows | full | rows without weight | full when padded |")
-    print("|---|---|---|---|---|---|---|")
+    text = prepare_documents(read_documents(given.text), preprocessor).rows
+    print(
+        "| file | requests | passes | rows | full | with text in the gaps | rows without weight "
+        "| full when padded |\n|---|---|---|---|---|---|---|---|"
+    )
     for path, conversations in sets.items():
         prepared = prepare_conversations(conversations, preprocessor, path, FEW_ROWS)
         rows = prepared.rows
@@ -45,10 +51,11 @@ def main():
         sizes = np.random.default_rng(0).permutation(sizes)
         batches = [sizes[i : i + BATCH] for i in range(0, len(sizes), BATCH)]
         padded = sizes.sum() / sum(len(b) * b.max() for b in batches)
+        filled = fill_gaps(rows, text, 0.1, tokenizer.start_token_id)
         empty = int(np.sum(~rows.sample_weight.any(axis=1)))
         print(
             f"| {Path(path).name} | {len(conversations):,} | {prepared.passes} | {len(rows):,} "
-            f"| {rows.fill:.1%} | {empty} | {padded:.1%} |"
+            f"| {rows.fill:.1%} | {filled.fill:.1%} | {empty} | {padded:.1%} |"
         )
 
 

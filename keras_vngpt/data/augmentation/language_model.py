@@ -173,8 +173,8 @@ class _Asker:
         self.is_stopped = True
         where = self.settings.base_url or "OpenAI"
         return Faults(
-            f"llm: {where}: {problem.rstrip('.')}. The answers so far are kept in {self.cache}: the same "
-            "command goes on from there"
+            f"llm: {where}: {problem.rstrip('.')}. The answers so far are kept in {self.cache}: "
+            "the same command goes on from there"
         )
 
 
