@@ -101,12 +101,21 @@ def test_the_same_text_always_falls_on_the_same_side():
     assert wider["test"] == sides["test"] and set(wider["validation"]) > set(sides["validation"])
 
 
-@pytest.mark.parametrize(
-    "n, sizes", [(1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (5, [3, 1, 1])]
-)
-def test_of_very_few_there_is_one_for_each_side(n, sizes):
-    sides = split([f"câu {i}" for i in range(n)], {"test": 0.1, "validation": 0.1})
-    assert [len(sides[side]) for side in ("train", "test", "validation")] == sizes
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_of_very_few_there_is_one_for_each_side_whatever_the_order(n):
+    shares = {"test": 0.1, "validation": 0.1}
+    for start in range(0, 300, n):
+        items = [f"câu {i}" for i in range(start, start + n)]
+        parts = split(items, shares)
+        assert parts["train"] and sum(map(bool, parts.values())) == min(n, 3)
+        again = split(items[::-1], shares)
+        assert {s: set(p) for s, p in again.items()} == {s: set(p) for s, p in parts.items()}
+
+
+def test_a_side_that_the_hash_leaves_empty_moves_nothing_else():
+    items = [f"câu {i}" for i in range(60)]
+    many = split(items, {"test": 0.1, "validation": 0.0001})
+    assert many["test"] == split(items, {"test": 0.1})["test"] and len(many["validation"]) == 1
 
 
 def triples_of(lengths):
@@ -164,6 +173,27 @@ def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
     for segments, gap in zip(filled.segment_ids.astype(int), is_gap, strict=True):
         assert (np.diff(segments) >= 0).all() and segments[0] == 1
         assert not set(segments[gap]) & set(segments[~gap])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
+    generator = np.random.default_rng(seed)
+    rows = best_fit(*triples_of(generator.integers(1, 17, 40)), 16)
+    columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
+    text = flow(columns, sizes, 8)
+    filled = fill_gaps(rows, text, 0.5, start_token_id=-1)
+    assert (filled.segment_ids > 0).all() and filled.segment_ids.max() < 17
+    for own, segments, tokens in zip(
+        rows.segment_ids, filled.segment_ids, filled.token_ids, strict=True
+    ):
+        assert set(np.diff(segments.astype(int))) <= {0, 1}
+        assert not set(segments[own == 0]) & set(segments[own > 0])
+        for segment in set(segments[own == 0]):  # one piece: of one row of the text, in order
+            piece = tokens[segments == segment]
+            assert any(
+                (row[i : i + len(piece)] == piece).all() for row in text.token_ids
+                for i in range(9 - len(piece))
+            )  # fmt: skip
 
 
 def test_rows_come_back_from_disk(tmp_path):

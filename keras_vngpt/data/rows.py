@@ -206,23 +206,23 @@ def fill_gaps(rows, text, weight, start_token_id):
         `Rows`.
     """
     used = np.count_nonzero(rows.segment_ids, axis=1)
+    gaps = rows.length - used
     is_gap = np.arange(rows.length) >= used[:, None]
-    text = text.some(max(1, math.ceil(is_gap.sum() / text.length)))
+    text = text.some(max(1, math.ceil(gaps.sum() / text.length)))
     is_first = text.token_ids == start_token_id
     is_first[:, 0] = True
-    document = np.cumsum(is_first)
     taken = np.flatnonzero(text.segment_ids.ravel())  # the very last row may have padding
-    taken = np.resize(taken, is_gap.sum())
+    taken = np.resize(taken, gaps.sum())  # from its beginning again where it is too short
+    is_first = is_first.ravel()[taken] | (np.diff(taken, prepend=-1) != 1)
+    ends = np.cumsum(gaps)
+    is_first[(ends - gaps)[gaps > 0]] = True
     # In a gap the documents are numbered from the last of the row on.
-    document = document[taken]
-    first = np.cumsum(rows.length - used) - (rows.length - used)
-    is_filled = used < rows.length
-    first_document = np.zeros(len(rows), int)
-    first_document[is_filled] = document[first[is_filled]]
-    offset = rows.segment_ids.max(axis=1) + 1 - first_document
+    document = np.cumsum(is_first)
+    before = np.concatenate([[0], document])[ends - gaps]
+    offset = rows.segment_ids.max(axis=1) - before
     arrays = {
         "token_ids": text.token_ids.ravel()[taken],
-        "segment_ids": document + np.repeat(offset, rows.length - used),
+        "segment_ids": document + np.repeat(offset, gaps),
         "target": text.target.ravel()[taken],
         "sample_weight": text.sample_weight.ravel()[taken] * weight,
     }

@@ -1,6 +1,7 @@
 """Which side of a split something falls on: a function of its text alone."""
 
 import hashlib
+from collections import Counter
 
 SIDES = ("train", "validation", "test")
 
@@ -39,7 +40,7 @@ def side_of(text, shares):
 
 
 def split(items, shares, key=str):
-    """Part items by `side_of`; of very few, the last ones go to the other sides.
+    """Part items by `side_of`; a side that this leaves empty gets one key, by its hash too.
 
     Args:
         items: list.
@@ -52,13 +53,12 @@ def split(items, shares, key=str):
     Example:
         >>> sides = split(["một", "hai", "ba"], {"test": 0.1, "validation": 0.1})
     """
-    keys = dict.fromkeys(map(key, items))
-    sides = {name: side_of(name, shares) for name in keys}
-    wanted = [side for side, share in shares.items() if share]
-    if not {"train", *wanted} <= {*sides.values()}:  # too few for the hash to part them
-        sides = dict.fromkeys(keys, "train")
-        for name, side in zip(list(keys)[:0:-1], wanted, strict=False):
-            sides[name] = side
+    sides = {name: side_of(name, shares) for name in map(key, items)}
+    for side in ("train", *(side for side, share in shares.items() if share)):
+        n = Counter(sides.values())
+        free = [name for name, other in sides.items() if n[other] > 1 or side == "train"]
+        if free and not n[side]:
+            sides[min(free, key=lambda name: _place(name, side))] = side
     return {
         side: [item for item in items if sides[key(item)] == side] for side in ("train", *shares)
     }
