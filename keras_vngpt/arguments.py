@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 import sys
 import types
@@ -160,7 +161,10 @@ def command(function, schema=None, show=None):
             print(line, file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # no space, no permission, a name too long
-        print(f"{error.filename or function.__name__}: {error.strerror or error}", file=sys.stderr)
+        problem = error.strerror or str(error).splitlines()[0]
+        if error.errno:  # some libraries raise it with a text of their own
+            problem = os.strerror(error.errno)
+        print(f"{error.filename or function.__name__}: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
@@ -234,7 +238,8 @@ def _docs(schema):
     docs = {}
     if dataclasses.is_dataclass(schema):
         for name, field in schema.__pydantic_fields__.items():
-            docs[name] = field.description or ""
+            inherited = (vars(c).get("__pydantic_fields__", {}).get(name) for c in schema.__mro__)
+            docs[name] = next((f.description for f in inherited if f and f.description), "")
             if dataclasses.is_dataclass(field.annotation):
                 docs |= {f"{name}.{k}": v for k, v in _docs(field.annotation).items()}
         return docs

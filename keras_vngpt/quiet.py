@@ -1,5 +1,6 @@
 """What is kept off the screen: TensorFlow's notices, and progress bars where nobody looks."""
 
+import logging
 import os
 import sys
 
@@ -11,6 +12,7 @@ def import_tensorflow():
     process is closed meanwhile.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "5 out of the last 5 calls ..."
     if "tensorflow" in sys.modules:
         return
     screen = os.dup(2)

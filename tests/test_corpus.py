@@ -196,7 +196,8 @@ def test_near_duplicates_never_stand_on_both_sides(tmp_path):
     kept = list(Cleaner()(texts + alike))
     assert kept == texts
     cleaner = Cleaner()
-    cleaner.remember(texts[:150])  # what the user validates on
+    assert list(cleaner.held_out(texts[:100] + alike[:10])) == texts[:100]  # what is tested on
+    assert list(cleaner.held_out(texts[50:150])) == texts[100:150]  # what is validated on
     assert list(cleaner(texts + alike)) == texts[150:]
 
 

@@ -118,12 +118,16 @@ class Cleaner:
             text = mended
         return text
 
-    def remember(self, documents):
-        """Take documents for seen: what is like them is left out from now on."""
-        for text in documents:
-            for drop in (self._is_exact_duplicate, self._is_near_duplicate):
-                if drop in self._drops.values():
-                    drop(text)
+    def held_out(self, documents):
+        """Documents that are not trained on, mended; what is like them is left out from now on."""
+        for text in map(self.mend, documents):
+            copies = [
+                drop(text)
+                for drop in (self._is_exact_duplicate, self._is_near_duplicate)
+                if drop in self._drops.values()
+            ]
+            if text and not any(copies):
+                yield text
 
     def _reason_to_drop(self, text):
         return next((name for name, drop in self._drops.items() if text and drop(text)), None)

@@ -104,7 +104,7 @@ class Side:
         for shard in shards:
             figures.update(json.loads((shard / "figures.json").read_text()))
         mixture = None
-        if mixed:
+        if mixed and shards:
             ends = [sum(self.sources[: i + 1]) for i in range(len(self.sources))]
             counts = [
                 sum(len(Rows.load(shard)) for shard in shards[end - n : end])

@@ -1,6 +1,7 @@
 """Records to documents and conversations, every fault named by file and line."""
 
 import json
+import unicodedata
 from dataclasses import dataclass
 
 from keras_vngpt.data.cleaning import without_control
@@ -38,7 +39,12 @@ class Conversation:
     @property
     def key(self):
         """What a split hashes."""
-        return self.group or self.prompts[-1]
+        return self.group or self.asked[-1]
+
+    @property
+    def asked(self):
+        """The prompts in one form of Unicode."""
+        return tuple(unicodedata.normalize("NFC", prompt) for prompt in self.prompts)
 
 
 @dataclass(frozen=True)
@@ -242,7 +248,7 @@ def _side(record, columns):
             f"has {', '.join(map(str, record))}"
         )
     side = record[columns.split]
-    name = SIDE_NAMES.get(side.strip().lower() if isinstance(side, str) else side)
+    name = SIDE_NAMES.get(side.strip().lower()) if isinstance(side, str) else None
     if name is None:
         raise ValueError(f"{columns.split} must be train, validation or test, is {_excerpt(side)}")
     return name

@@ -62,6 +62,8 @@ def find_sources(patterns, suffixes, faults):
                 p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
             )
             problem = "no such file, folder or glob"
+            if Path(name.rpartition(":")[0]).is_file():
+                problem = "what stands after the colon must be a share, a number greater than 0"
         if found:
             sources.append(Source(name, tuple(found), share))
         else:

@@ -64,6 +64,23 @@ def split(items, shares, key=str):
     }
 
 
+def apart(parts, key):
+    """Lists without the items whose key an item of an earlier list has.
+
+    Args:
+        parts: list of lists.
+        key: function from an item to what tells it apart.
+
+    Example:
+        >>> test, train = apart([["một"], ["một", "hai"]], str)
+    """
+    seen, kept = set(), []
+    for part in parts:
+        kept.append([item for item in part if key(item) not in seen])
+        seen |= set(map(key, part))
+    return kept
+
+
 def _place(text, salt):
     """Where a text stands between 0 and 1."""
     digest = hashlib.blake2b((salt + text).encode(), digest_size=8).digest()

@@ -10,7 +10,7 @@ from keras_vngpt.data.readers import (
     read_conversations,
     stream_documents,
 )
-from keras_vngpt.data.splits import in_part, side_of, split
+from keras_vngpt.data.splits import apart, in_part, side_of, split
 from keras_vngpt.faults import Faults
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
@@ -76,7 +76,7 @@ def check(settings):
     """
     faults = []
     stage = settings.pretrain
-    data = Data(columns=Columns(text=stage.text_column, split=stage.split_column))
+    data = Data(columns=Columns(text=stage.text_column, split=stage.split_column or None))
     if "pretrain" not in settings.skip:
         _check_documents(data, settings.pretrain, faults)
     if "finetune" not in settings.skip:
@@ -105,10 +105,18 @@ def _check_documents(data, stage, faults):
             for text in data.documents(source, faults):
                 _hold_out(text, data, side)
     if stage.split_column:
+        of_side = {
+            side: [replace(source, side=side) for source in data.sources]
+            for side in ("train", *HELD_OUT)
+        }
+        found = {
+            side: [s for s in sources if any(True for _ in data.documents(s))]
+            for side, sources in of_side.items()
+        }
+        _announce_column("pretrain", stage, found, faults)
+        data.sources = of_side["train"]
         for side in HELD_OUT:
-            of_side = [replace(source, side=side) for source in data.sources]
-            data.given[side] += [s for s in of_side if any(True for _ in data.documents(s))]
-        data.sources = [replace(source, side="train") for source in data.sources]
+            data.given[side] += found[side]
     data.shares = {
         side: getattr(stage, f"{side}_share") for side in HELD_OUT if not data.given[side]
     }
@@ -149,7 +157,9 @@ def _hold_out(text, data, side):
 
 def _check_conversations(data, stage, faults):
     columns = Columns(
-        request=stage.request_column, response=stage.response_column, split=stage.split_column
+        request=stage.request_column,
+        response=stage.response_column,
+        split=stage.split_column or None,
     )
     given = {"test": stage.test_data, "validation": stage.validation_data}
     if stage.test_data is None and stage.data == ["samples:home_train.jsonl"]:
@@ -168,22 +178,42 @@ def _check_conversations(data, stage, faults):
         for side, files in given.items()
         if files
     }
+    by_column = {
+        side: [item for item in items if item.side == side] for side in ("train", *HELD_OUT)
+    }
+    if stage.split_column and items:
+        _announce_column("finetune", stage, by_column, faults)
     for side in HELD_OUT:
-        if named := [item for item in items if item.side == side]:
-            sides[side] = sides.get(side, []) + named
+        if by_column[side]:
+            sides[side] = sides.get(side, []) + by_column[side]
+    learned = by_column["train"] if stage.split_column else items
+    given = {side: sides[side] for side in HELD_OUT if side in sides} | {"train": learned}
+    kept = dict(zip(given, apart(given.values(), lambda c: c.asked), strict=True))
+    if n := sum(map(len, given.values())) - sum(map(len, kept.values())):
+        print(f"finetune: {n:,} requests stand on two sides: what is tested on is not learned")
     shares = {side: getattr(stage, f"{side}_share") for side in HELD_OUT if side not in sides}
-    parts = split([c for c in items if c.side in ("", "train")], shares, lambda c: c.key)
-    sides = {"validation": [], "test": []} | sides | parts
+    parts = split(kept["train"], shares, lambda c: c.key)
+    sides = {"validation": [], "test": []} | kept | parts
     if items and not sides["train"]:
         faults.append(
-            f"finetune.data: {len(items)} examples are too few to part into training, "
-            "validation and test"
+            f"finetune.data: of {len(items)} examples none is left to train on: all of them are "
+            "held out too, or too few to part into training, validation and test"
         )
     if sides["train"] and not sides["validation"]:
         if stage.validation_share:
             print("finetune: too few requests to hold one out: validation is on what is trained")
         sides["validation"] = sides["train"]
     data.conversations = sides
+
+
+def _announce_column(stage, settings, found, faults):
+    """Say which sides a split column leaves to the shares; one that trains nothing is a fault."""
+    if not found["train"] and not faults:
+        faults.append(f"{stage}.split_column: no line says train in {settings.split_column!r}")
+    for side in HELD_OUT:
+        share = getattr(settings, f"{side}_share")
+        if not found[side] and share and not getattr(settings, f"{side}_data"):
+            print(f"{stage}: no line says {side}: {share:.0%} of the training lines are held out")
 
 
 def _attempt(reader, patterns, name, faults):

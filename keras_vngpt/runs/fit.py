@@ -1,10 +1,14 @@
 """The main job: from text and requests to a model that answers, in one run folder."""
 
+import hashlib
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.evaluation.evaluate import nats_per_token
@@ -13,10 +17,12 @@ from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.runs.prepare import differences, make_run, prepare, show
+from keras_vngpt.runs.prepare import changes, differences, make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.runs.stage import clock, run_stage
+
+PHASES = ("pretrain", "finetune", "evaluate", "export")
 
 
 def fit(config: str | None = None, **settings):
@@ -55,7 +61,30 @@ def fit(config: str | None = None, **settings):
         show(folders, figures)
         print("No fault found. The same command without --check trains.")
         return figures
-    run = open_run(settings, values)
+    with alone(settings):
+        run = open_run(settings, values)
+        train(run, settings)
+    return run
+
+
+@contextmanager
+def alone(settings):
+    """No other process of this machine works on the run meanwhile."""
+    run = Path(settings.folder, settings.name)
+    name = hashlib.blake2b(str(run.resolve()).encode(), digest_size=8).hexdigest()
+    lock = FileLock(Path(tempfile.gettempdir()) / f"keras_vngpt-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Faults(f"{run}: another process is at work on this run") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def train(run, settings):
+    """Every phase that is wanted and not done yet."""
     for stage in ("pretrain", "finetune"):
         if stage not in settings.skip and not run.is_done(stage):
             with phase(run, stage) as figures:
@@ -69,7 +98,6 @@ def fit(config: str | None = None, **settings):
             save_decoder(load_decoder(run.folder), run / "export" / "1", text=settings.export.text)
     write_report(run.folder)
     show_results(run, settings)
-    return run
 
 
 def open_run(settings, values):
@@ -88,7 +116,14 @@ def open_run(settings, values):
                     *(f"  {line}" for line in changed),
                 ]
             )
-        print(f"{run.folder}: going on with this run")
+        if changed := changes(run, settings):
+            raise Faults(
+                f"{path}: is {what} since {run.folder} was prepared. Take another --name, or "
+                "--restart to throw that run away"
+                for path, what in changed.items()
+            )
+        left = [name for name in PHASES if name not in settings.skip and not run.is_done(name)]
+        print(f"{run.folder}: {'going on with' if left else 'nothing is left to do in'} this run")
         return run
     begin = time.perf_counter()
     data, folders, figures = prepare(settings)
@@ -135,8 +170,11 @@ def show_results(run, settings):
     metrics = run.metrics
     print(f"\n{run.folder}")
     if "pretrain.bits_per_byte" in metrics:
-        bits = metrics.get("pretrain.test_bits_per_byte", metrics["pretrain.bits_per_byte"])
-        print(f"  pre-training    {bits:.4f} bits per byte of text never seen")
+        if "pretrain.test_bits_per_byte" in metrics:
+            bits, text = metrics["pretrain.test_bits_per_byte"], "text never seen"
+        else:
+            bits, text = metrics["pretrain.bits_per_byte"], "the validation text"
+        print(f"  pre-training    {bits:.4f} bits per byte of {text}")
     if "finetune.exact_match" in metrics:
         print(
             f"  exact match     {metrics['finetune.exact_match']:.2%} of "

@@ -18,8 +18,8 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.data.corpus import prepare_corpus
 from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
-from keras_vngpt.data.rows import Rows, fill_gaps
-from keras_vngpt.data.sources import TFDS, kind
+from keras_vngpt.data.rows import Mixture, Rows, fill_gaps
+from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
 from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
@@ -159,10 +159,13 @@ def prepare_pretrain(settings, data, preprocessor, folders, store):
     clean = make_cleaner(settings)
     figures = {}
     for side, given in data.given.items():
-        for source in given:
-            clean.remember(data.documents(source))
         figures |= prepare_corpus(
-            given, data.documents, data.part, preprocessor, folder, lambda text, side=side: side
+            given,
+            data.documents,
+            lambda documents: data.part(clean.held_out(documents)),
+            preprocessor,
+            folder,
+            lambda text, side=side: side,
         )
     figures |= prepare_corpus(
         data.sources,
@@ -185,6 +188,11 @@ def prepare_pretrain(settings, data, preprocessor, folders, store):
         print("pretrain: too few documents to hold one out: validation is on what is trained")
         figures["validation"] = figures["train"]
         shutil.copytree(folder / "train", folder / "validation", dirs_exist_ok=True)
+    if mixture := Mixture.load(folder / "train"):
+        for source, rows, share in zip(data.sources, mixture.rows, mixture.shares, strict=True):
+            print(
+                f"  {share / sum(mixture.shares):.1%} of the training: {source.name}, {rows:,} rows"
+            )
     cleaned = {
         name: vars(removed) for name, removed in {**clean.removed, "kept": clean.kept}.items()
     }
@@ -334,6 +342,7 @@ def make_run(run, values, settings, data, folders, figures):
         write_jsonl(partial / "work" / "test.jsonl", as_records(tests))
         prompts = json.dumps(pick_prompts(settings, data), ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", prompts)
+        write_text(partial / "work" / "files.json", json.dumps(fingerprints_of_data(settings)))
         text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
         write_text(partial / "config.yaml", text)
         partial.record(**figures)
@@ -351,6 +360,28 @@ def fingerprint(*parts):
     """A short name that changes with what it is made of."""
     text = json.dumps([FORMAT, *parts], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def fingerprints_of_data(settings):
+    """The digest of every file that the stages that run learn from, by its path."""
+    stages = [getattr(settings, s) for s in ("pretrain", "finetune") if s not in settings.skip]
+    patterns = [p for s in stages for p in (*s.data, *s.validation_data, *(s.test_data or ()))]
+    sources = find_sources(patterns, (*TEXT, *TABLES, *DUMPS), [])
+    return {str(path): fingerprint_of_file(path) for s in sources for path in s.paths}
+
+
+def changes(run, settings):
+    """What became of the files of a run's data since: "changed" or "new", by path."""
+    try:
+        then = json.loads((run / "work" / "files.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    now = fingerprints_of_data(settings)
+    return {  # a file that is gone is not needed any more
+        path: "changed" if path in then else "new"
+        for path, digest in now.items()
+        if then.get(path) != digest
+    }
 
 
 def fingerprint_of_file(path):

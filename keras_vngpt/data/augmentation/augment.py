@@ -22,7 +22,7 @@ from keras_vngpt.data.augmentation.kinds import Kinds
 from keras_vngpt.data.augmentation.names import Names, key
 from keras_vngpt.data.augmentation.settings import AugmentSettings
 from keras_vngpt.data.augmentation.variation import TRIES, Variation, without_diacritics
-from keras_vngpt.data.readers import read_conversations
+from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.sources import locate
 from keras_vngpt.faults import Faults
 from keras_vngpt.whole import whole
@@ -115,7 +115,8 @@ class Workshop:
                 faults.extend(fault.faults)
                 return None
 
-        conversations = attempt(read_conversations, settings.data) or []
+        columns = Columns(request=settings.request_column, response=settings.response_column)
+        conversations = attempt(read_conversations, settings.data, columns) or []
         gazetteer = attempt(read_lines, settings.names) or []
         self.names = Names(gazetteer).learned_from(
             [text for c in conversations for text in (*_questions(c), *c.responses)]
@@ -140,6 +141,10 @@ class Workshop:
                 faults.append(f"output: {path} is read here too. Take another")
             if path.is_dir():
                 faults.append(f"output: {path} is a folder. Take another")
+        try:
+            settings.system.encode()
+        except UnicodeEncodeError:
+            faults.append("system: not valid UTF-8")
         if settings.llm.base_url and not settings.llm.model:
             faults.append("llm.model: needs a value where llm.base_url has one")
         if faults:
@@ -293,6 +298,14 @@ class Workshop:
         print(f"\n{self.output}: {len(lines):,} lines from {figures['questions']:,} questions")
         name, data = (shlex.quote(str(text)) for text in (self.output.stem, self.output))
         print(f"Now: python -m keras_vngpt.fit --name {name} --finetune.data {data}")
+        print(
+            "  (fit holds out some questions, with all their phrasings; to learn every answer add"
+        )
+        print("  --finetune.test_share 0 --finetune.validation_share 0)")
+        shipped = AugmentSettings()
+        if self.settings.templates == shipped.templates and self.settings.data != shipped.data:
+            print("Some templates are for travel. For another subject copy and change the file:")
+            print(f"  cp {locate(shipped.templates)} mine.yaml")
         return figures
 
     def _write_files(self, lines, figures):

@@ -49,6 +49,10 @@ class LanguageModelSettings:
 class AugmentSettings:
     data: list[str] = field(default_factory=lambda: ["samples:travel_questions.csv"])
     """CSV or JSONL files, folders or globs, one question with one answer each"""
+    request_column: str | None = None
+    """the name of the question in them, instead of request or prompt"""
+    response_column: str | None = None
+    """the name of the answer in them, instead of response or completion"""
     output: str = "augmented.jsonl"
     """JSONL file to write; report and rejected pairs go beside it"""
     variants: Annotated[int, Field(ge=0, le=1000)] = 10

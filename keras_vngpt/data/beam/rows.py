@@ -4,10 +4,12 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from pydantic import Field
 
 from keras_vngpt.data.cleaning import Cleaner, bands, digest
 from keras_vngpt.data.examples import prepare_documents
@@ -18,6 +20,7 @@ from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.faults import Faults
 from keras_vngpt.text.tokenizer import load_tokenizer
 
+Share = Annotated[float, Field(ge=0, lt=0.5)]
 COLUMNS = ("token_ids", "segment_ids", "target", "sample_weight")
 
 
@@ -111,11 +114,11 @@ def prepare_rows(
     data: list[str],
     tokenizer: str = "runs/default/tokenizer",
     to: str = "rows",
-    sequence_length: int = 128,
-    shards: int = 16,
-    validation_share: float = 0.1,
-    test_share: float = 0.1,
-    near: float = 0.8,
+    sequence_length: Annotated[int, Field(ge=8, le=2**16)] = 128,
+    shards: Annotated[int, Field(ge=1)] = 16,
+    validation_share: Share = 0.1,
+    test_share: Share = 0.1,
+    near: Annotated[float, Field(ge=0, lt=1)] = 0.8,
     beam: list[str] | None = None,
 ):
     """Clean, split, tokenise and pack documents by an Apache Beam pipeline.
@@ -167,11 +170,14 @@ def prepare_rows(
     files = [(file.st_size, file.st_mtime_ns) for file in files]
     name = hashlib.blake2b(repr([made_of, contents, files]).encode(), digest_size=8).hexdigest()
     builder = PackedRows(config=RowsConfig(name=name, **made_of), data_dir=str(to))
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            beam_options=PipelineOptions([f"--{option}" for option in beam or ()])
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                beam_options=PipelineOptions([f"--{option}" for option in beam or ()])
+            )
         )
-    )
+    except (Faults, ValueError) as error:  # of the text, or of the options of the pipeline
+        raise Faults(str(error).splitlines()[0]) from None
     return str(builder.data_path)
 
 
@@ -212,7 +218,10 @@ def served_batches(folder, batch_size, side="train", service=None, shuffle=2**14
 
 
 def _read(path):
-    return stream_documents(Source(path, (Path(path),)), [], Columns())
+    faults = []
+    yield from stream_documents(Source(path, (Path(path),)), faults, Columns())
+    if faults:
+        raise Faults(faults)
 
 
 def _clean(text):
