@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.rows import Mixture, Rows, flow
 from keras_vngpt.data.sources import find_sources
 from keras_vngpt.faults import Faults
+from keras_vngpt.runs.check import check
 from keras_vngpt.runs.prepare import prepare
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.text.tokenizer import load_tokenizer
@@ -246,6 +248,58 @@ def test_a_split_column_that_is_not_there_or_says_nonsense_is_named(tmp_path):
     assert done.returncode == 2
     assert f'{path}:1: part must be train, validation or test, is "tr"' in done.stderr
     assert f'{path}:2: missing column: needs "side" (train, validation or test)' in done.stderr
+
+
+def conversations_of(**finetune):
+    given = {"finetune": finetune, "skip": ["pretrain"]}
+    return check(resolve_settings(None, given)[0]).conversations
+
+
+def test_what_is_tested_on_is_not_learned(tmp_path, capsys):
+    records = [{"request": f"Hoà {i} là gì?", "response": f"Là {i}"} for i in range(40)]
+    data = write_table(tmp_path / "a.jsonl", records)
+    other = unicodedata.normalize("NFD", json.dumps(records[:8], ensure_ascii=False))
+    test = write_table(tmp_path / "b.jsonl", json.loads(other))
+    sides = conversations_of(data=[data], test_data=[test], validation_share=0)
+    assert len(sides["test"]) == 8 and len(sides["train"]) == 32
+    assert "8 requests stand on two sides" in capsys.readouterr().out
+    with pytest.raises(Faults, match="of 40 examples none is left to train on"):
+        conversations_of(data=[data], test_data=[data])
+
+
+def test_a_column_that_leaves_a_side_out_leaves_it_to_the_shares(tmp_path, capsys):
+    records = [{"request": f"Câu {i}", "response": "b", "split": "train"} for i in range(50)]
+    sides = conversations_of(data=[write_table(tmp_path / "a.csv", records)], split_column="split")
+    assert all(sides.values()) and "no line says test: 10% of the" in capsys.readouterr().out
+    tests = [{**record, "split": "test"} for record in records]
+    with pytest.raises(Faults, match="no line says train"):
+        conversations_of(data=[write_table(tmp_path / "b.csv", tests)], split_column="split")
+    odd = write_table(tmp_path / "c.jsonl", [{**records[0], "split": ["train"]}])
+    with pytest.raises(Faults, match=r"c.jsonl:1: split must be train, validation or test"):
+        conversations_of(data=[odd], split_column="split")
+
+
+def test_a_mixture_may_be_parted_by_a_column(tmp_path):
+    sides = ["train", "train", "test", "validation"]
+    for name in "ab":
+        records = [{"text": f"{LONG} {name} {i * 7919}.", "split": sides[i % 4]} for i in range(80)]
+        write_table(tmp_path / f"{name}.jsonl", records)
+    settings = resolve_settings(
+        None,
+        {
+            "pretrain": {
+                "data": [f"{tmp_path}/a.jsonl:0.75", f"{tmp_path}/b.jsonl:0.25"],
+                "split_column": "split",
+                "clean": {"near": 0},
+            },
+            "skip": ["finetune"],
+            "tokenizer": {"vocabulary_size": 400},
+            "folder": str(tmp_path / "runs"),
+        },
+    )[0]
+    _, folders, figures = prepare(settings)
+    assert Mixture.load(folders["pretrain"] / "train").shares == [0.75, 0.25]
+    assert figures["pretrain.documents"] == 80
 
 
 def test_sources_have_their_shares_whatever_their_sizes():

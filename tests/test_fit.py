@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.arguments import flatten
 from keras_vngpt.faults import Faults
+from keras_vngpt.runs.fit import alone
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks
 
@@ -163,6 +165,33 @@ def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run)
     assert again.metrics == before
     with pytest.raises(Faults, match="seed: 0 there, 7 now"):
         keras_vngpt.fit(folder=str(run.folder.parent), name="small", seed=7, **SETTINGS)
+
+
+def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
+    data = tmp_path / "qa.csv"
+    lines = "request,response\n" + "".join(f"Số {i} là gì?,Là số {i}\n" for i in range(40))
+    data.write_text(lines)
+    settings = {
+        "folder": str(tmp_path), "name": "more", "init": str(run.folder), "skip": ["pretrain"],
+        "finetune": {"data": [str(data)], "epochs": 0.5, "prompts": []},
+    }  # fmt: skip
+    settings["skip"] += ["export", "evaluate"]
+    keras_vngpt.fit(**settings)
+    data.write_text(lines + "Mới là gì?,Là mới\n")
+    with pytest.raises(Faults, match=r"qa.csv: is changed since .* was prepared"):
+        keras_vngpt.fit(**settings)
+    data.write_text(lines)
+    keras_vngpt.fit(**settings)
+    data.unlink()  # the run has its rows
+    keras_vngpt.fit(**settings)
+
+
+def test_two_processes_do_not_train_one_run(tmp_path):
+    settings = resolve_settings(None, {"folder": str(tmp_path), "name": "one"})[0]
+    with alone(settings):
+        done = verb("fit", "--folder", tmp_path, "--name", "one")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "another process is at work on this run" in done.stderr
 
 
 def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
@@ -365,3 +394,5 @@ def test_help_teaches(name):
     assert done.returncode == 0 and done.stderr == ""
     assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
     assert callable(getattr(keras_vngpt, name))
+    metavar = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\S+\|\S+))?"
+    assert re.findall(rf"^  (--[\w.]+){metavar}\s+\[[^\]]*\]$", done.stdout, re.MULTILINE) == []
