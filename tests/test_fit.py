@@ -394,5 +394,6 @@ def test_help_teaches(name):
     assert done.returncode == 0 and done.stderr == ""
     assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
     assert callable(getattr(keras_vngpt, name))
-    metavar = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\S+\|\S+))?"
-    assert re.findall(rf"^  (--[\w.]+){metavar}\s+\[[^\]]*\]$", done.stdout, re.MULTILINE) == []
+    values = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\[true\|false\]|\S+\|\S+))?"
+    default = r"\[(?!VALUE|true\|false)[^\]]*\]"
+    assert re.findall(rf"^  (--[\w.]+){values}\s+{default}$", done.stdout, re.MULTILINE) == []
