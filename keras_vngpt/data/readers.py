@@ -10,6 +10,7 @@ from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, ki
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.faults import Faults
 
+SHOWN = 12  # names of columns in a message
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
@@ -179,8 +180,8 @@ class MissingColumn(ValueError):
 def _text(record, name):
     """The text of a record; a `ValueError` says what is wrong with it."""
     if not _is_object(record) or name not in record:
-        has = ", ".join(map(str, record)) if _is_object(record) else _excerpt(record)
-        raise MissingColumn(f'needs text in "{name}", has {has or "nothing"}')
+        has = _names(record) if _is_object(record) else _excerpt(record)
+        raise MissingColumn(f'needs text in "{name}", has {has}')
     if not isinstance(record[name], str):
         raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
     if _is_half(record[name]):
@@ -205,9 +206,7 @@ def _turns(record, columns):
     if "messages" in record:
         return _message_turns(record["messages"])
     needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
-    raise MissingColumn(
-        f'missing column: needs {needed} or "messages"; has {", ".join(map(str, record)) or "none"}'
-    )
+    raise MissingColumn(f'missing column: needs {needed} or "messages"; has {_names(record)}')
 
 
 def _message_turns(messages):
@@ -245,7 +244,7 @@ def _side(record, columns):
     if columns.split not in record:
         raise MissingColumn(
             f'missing column: needs "{columns.split}" (train, validation or test); '
-            f"has {', '.join(map(str, record))}"
+            f"has {_names(record)}"
         )
     side = record[columns.split]
     name = SIDE_NAMES.get(side.strip().lower()) if isinstance(side, str) else None
@@ -262,6 +261,13 @@ def _filled(value, name):
     if _is_half(value):
         raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
     return value.strip()
+
+
+def _names(record):
+    """The first names in a record, for a message."""
+    names = [str(name) for name in record]
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more]) or "nothing"
 
 
 def _is_object(record):

@@ -1,6 +1,8 @@
 """The main job: from text and requests to a model that answers, in one run folder."""
 
 import hashlib
+import json
+import shlex
 import shutil
 import tempfile
 import time
@@ -183,4 +185,7 @@ def show_results(run, settings):
     print(f"  time            {clock(metrics['seconds'])}")
     print(f"  report          {run / 'report.html'}")
     if "finetune" not in settings.skip:
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")
+        prompts = json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))
+        system = prompts.get("system")
+        told = f" --system {shlex.quote(system)}" if system else ""
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")

@@ -340,7 +340,10 @@ def make_run(run, values, settings, data, folders, figures):
         shutil.copytree(folders["tokenizer"], partial / "tokenizer")
         tests = data.conversations.get("test", [])
         write_jsonl(partial / "work" / "test.jsonl", as_records(tests))
-        prompts = json.dumps(pick_prompts(settings, data), ensure_ascii=False)
+        systems = {c.system for c in data.conversations.get("train", [])}
+        system = systems.pop() if len(systems) == 1 else ""
+        prompts = {**pick_prompts(settings, data), "system": system}
+        prompts = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", prompts)
         write_text(partial / "work" / "files.json", json.dumps(fingerprints_of_data(settings)))
         text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
