@@ -115,7 +115,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not state.exists():
         time.sleep(0.02)
-    time.sleep(0.5)
+    time.sleep(0.1)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
     if number == signal.SIGINT:
