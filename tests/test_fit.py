@@ -110,6 +110,8 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell that puts the tests into the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     state = cut / "work/pretrain/checkpoint/state.json"
     deadline = time.monotonic() + 120
