@@ -279,6 +279,25 @@ def test_a_column_that_leaves_a_side_out_leaves_it_to_the_shares(tmp_path, capsy
         conversations_of(data=[odd], split_column="split")
 
 
+@pytest.mark.parametrize("replay, is_filled", [(None, False), (0, False), (0.5, True)])
+def test_text_is_in_the_gaps_where_they_are_wide_or_it_is_asked_for(tmp_path, replay, is_filled):
+    prose = Path(ROOT / "README.vi.md").read_text(encoding="utf-8")
+    (tmp_path / "a.txt").write_text(prose, encoding="utf-8")
+    long = [{"request": f"Số {i} " + "là " * 30, "response": f"Là {i}"} for i in range(100)]
+    short = [{"request": "số " * (i % 9 + 1), "response": f"Là {i}"} for i in range(200)]
+    for records, is_wide in ((long, True), (short, False)):
+        data = write_table(tmp_path / f"{is_wide}.jsonl", records)
+        given = {
+            "pretrain": {"data": [f"{tmp_path}/a.txt"], "clean.near": 0, "sequence_length": 64},
+            "finetune": {"data": [data], "replay": replay, "sequence_length": 64},
+            "tokenizer": {"vocabulary_size": 500},
+            "folder": str(tmp_path / "runs"),
+        }
+        figures = prepare(resolve_settings(None, given)[0])[2]
+        expected = is_filled or (replay is None and is_wide)
+        assert (figures["finetune.fill"] == 1) == expected, (is_wide, figures["finetune.fill"])
+
+
 def test_a_mixture_may_be_parted_by_a_column(tmp_path):
     sides = ["train", "train", "test", "validation"]
     for name in "ab":

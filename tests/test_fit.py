@@ -52,7 +52,6 @@ def test_a_run_leaves_everything_in_its_folder(run):
         "seconds",
     ):
         assert isinstance(metrics[name], (int, float)), name
-    assert metrics["finetune.fill"] == 1, "text of the first stage is in the gaps"
     answers = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
     assert metrics["finetune.exact_match"] == np.mean([a["correct"] for a in answers])
     stages = {stage for stage, *_ in losses(run)}

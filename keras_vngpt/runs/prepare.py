@@ -31,6 +31,7 @@ from keras_vngpt.whole import whole
 
 FORMAT = 2  # of the rows; another one prepares everything anew
 N_PROMPTS = 3
+FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
 PREFIXES = {"train": "", "validation": "validation_", "test": "test_"}  # of their figures
 CUTS = ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")
 
@@ -205,7 +206,7 @@ def prepare_pretrain(settings, data, preprocessor, folders, store):
 def prepare_finetune(settings, data, preprocessor, folders, store):
     """The folder with the rows of the conversations."""
     stage = settings.finetune
-    text = find_text(settings, folders) if stage.replay else None
+    text = find_text(settings, folders)
     sides = {side: data.conversations[side] for side in ("train", "validation")}
     name = fingerprint(
         {side: [(c.prompts, c.responses) for c in sides[side]] for side in sides},
@@ -228,7 +229,7 @@ def prepare_finetune(settings, data, preprocessor, folders, store):
             rows = prepared.rows
             if text and side == "train":
                 start = preprocessor.tokenizer.start_token_id
-                rows = fill_gaps(rows, Rows.load(text), stage.replay, start)
+                rows = with_text(rows, Rows.load(text), stage.replay, start)
             rows.save(partial / side)
             scored[side] = {
                 "bytes": prepared.scored_bytes,
@@ -239,6 +240,13 @@ def prepare_finetune(settings, data, preprocessor, folders, store):
                 more = {**prepared.cuts, "passes": prepared.passes}
         write_figures(partial, "finetune", len(sides["train"]), scored, more)
     return folder
+
+
+def with_text(rows, text, replay, start_token_id):
+    """Rows of conversations with text in their gaps, where `finetune.replay` wants it."""
+    if replay == 0 or (replay is None and rows.fill >= FULL):
+        return rows
+    return fill_gaps(rows, text, replay or REPLAY, start_token_id)
 
 
 def find_text(settings, folders):

@@ -8,9 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_vngpt.data.examples import prepare_conversations, prepare_documents
-from keras_vngpt.data.rows import fill_gaps
 from keras_vngpt.runs.check import check
-from keras_vngpt.runs.prepare import make_preprocessor, prepare_tokenizer
+from keras_vngpt.runs.prepare import make_preprocessor, prepare_tokenizer, with_text
 from keras_vngpt.runs.settings import Size, resolve_settings
 from keras_vngpt.text.tokenizer import load_tokenizer
 
@@ -54,8 +53,9 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
         of_stage = pack(items[:ENOUGH_ITEMS], preprocessor).rows
         if stage == "pretrain":
             text = of_stage
-        elif text and settings.finetune.replay:
-            of_stage = fill_gaps(of_stage, text, settings.finetune.replay, tokenizer.start_token_id)
+        elif text:
+            replay = settings.finetune.replay
+            of_stage = with_text(of_stage, text, replay, tokenizer.start_token_id)
         for number in range(min(rows, len(of_stage))):
             title = f"{stage}, row {number + 1}: {of_stage.length} positions"
             show_row(console, title, of_stage, number, tokenizer, positions)

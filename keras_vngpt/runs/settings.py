@@ -143,9 +143,9 @@ class FinetuneSettings(StageSettings):
     """passes over the rows; a part of a pass is fine"""
     patience: Annotated[int, Field(ge=0)] = 3
     """stop after this many evaluations that are no better; 0 never stops"""
-    replay: Annotated[float, Field(ge=0, le=1)] = 0.1
+    replay: Annotated[float, Field(ge=0, le=1)] | None = None
     """weight of the pre-training text that fills what is left of the rows, so that less of it is
-    forgotten; 0 leaves them empty"""
+    forgotten; 0 leaves them empty; nothing for 0.1 where they would be less than 95% full"""
     eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     """weight of the end-of-answer token in the loss"""
     prompts: list[str] | None = None
