@@ -181,7 +181,7 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
     rows = best_fit(*triples_of(generator.integers(1, 17, 40)), 16)
     columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
     text = flow(columns, sizes, 8)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=-1)
+    filled = fill_gaps(rows, text, 0.5, start_token_id=999)
     assert (filled.segment_ids > 0).all() and filled.segment_ids.max() < 17
     for own, segments, tokens in zip(
         rows.segment_ids, filled.segment_ids, filled.token_ids, strict=True
