@@ -86,7 +86,7 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
         >>> for document in stream_documents(Source("a", (Path("a.parquet"),)), faults): ...
     """
     for path in source.paths:
-        n_records = -len(faults)
+        n_records, n_faults = 0, len(faults)
         for place, record in read_records(path, faults):
             n_records += 1
             try:
@@ -99,7 +99,7 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
             else:
                 if is_meant and text.strip():
                     yield text
-        if n_records + len(faults) == 0:
+        if not n_records and len(faults) == n_faults:
             faults.append(f"{path}: no document in it")
 
 

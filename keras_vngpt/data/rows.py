@@ -213,7 +213,7 @@ def fill_gaps(rows, text, weight, start_token_id):
     is_first[:, 0] = True
     taken = np.flatnonzero(text.segment_ids.ravel())  # the very last row may have padding
     taken = np.resize(taken, gaps.sum())  # from its beginning again where it is too short
-    is_first = is_first.ravel()[taken] | (np.diff(taken, prepend=-1) != 1)
+    is_first = is_first.ravel()[taken]
     ends = np.cumsum(gaps)
     is_first[(ends - gaps)[gaps > 0]] = True
     # In a gap the documents are numbered from the last of the row on.

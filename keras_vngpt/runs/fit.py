@@ -19,7 +19,8 @@ from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.runs.prepare import changes, differences, make_run, prepare, show
+from keras_vngpt.runs.fingerprints import changes, differences
+from keras_vngpt.runs.prepare import make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.runs.stage import clock, run_stage

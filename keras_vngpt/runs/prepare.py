@@ -1,6 +1,5 @@
 """From the user's files to rows that are ready to train on, kept until files or settings change."""
 
-import hashlib
 import itertools
 import json
 import math
@@ -14,22 +13,26 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
-from keras_vngpt.arguments import flatten
 from keras_vngpt.data.corpus import prepare_corpus
 from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.rows import Mixture, Rows, fill_gaps
-from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
+from keras_vngpt.data.sources import kind
 from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.faults import Faults
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.check import check, make_cleaner
+from keras_vngpt.runs.fingerprints import (
+    fingerprint,
+    fingerprint_of_file,
+    fingerprint_of_tokenizer,
+    fingerprints_of_data,
+)
 from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
 from keras_vngpt.whole import whole
 
-FORMAT = 2  # of the rows; another one prepares everything anew
 N_PROMPTS = 3
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
 PREFIXES = {"train": "", "validation": "validation_", "test": "test_"}  # of their figures
@@ -210,7 +213,8 @@ def prepare_finetune(settings, data, preprocessor, folders, store):
     sides = {side: data.conversations[side] for side in ("train", "validation")}
     name = fingerprint(
         {side: [(c.prompts, c.responses) for c in sides[side]] for side in sides},
-        [stage.sequence_length, stage.eos_weight, stage.replay, text and str(text)],
+        [stage.sequence_length, stage.eos_weight],
+        [stage.replay, text and fingerprint_of_file(text / "token_ids.npy")],
         fingerprint_of_tokenizer(folders["tokenizer"]),
     )
     folder = store / f"finetune-{name}"
@@ -367,47 +371,6 @@ def link(folder, to):
         shutil.copytree(folder, to, dirs_exist_ok=True)
 
 
-def fingerprint(*parts):
-    """A short name that changes with what it is made of."""
-    text = json.dumps([FORMAT, *parts], sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def fingerprints_of_data(settings):
-    """The digest of every file that the stages that run learn from, by its path."""
-    stages = [getattr(settings, s) for s in ("pretrain", "finetune") if s not in settings.skip]
-    patterns = [p for s in stages for p in (*s.data, *s.validation_data, *(s.test_data or ()))]
-    sources = find_sources(patterns, (*TEXT, *TABLES, *DUMPS), [])
-    return {str(path): fingerprint_of_file(path) for s in sources for path in s.paths}
-
-
-def changes(run, settings):
-    """What became of the files of a run's data since: "changed" or "new", by path."""
-    try:
-        then = json.loads((run / "work" / "files.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    now = fingerprints_of_data(settings)
-    return {  # a file that is gone is not needed any more
-        path: "changed" if path in then else "new"
-        for path, digest in now.items()
-        if then.get(path) != digest
-    }
-
-
-def fingerprint_of_file(path):
-    """The digest of what is in a file; of a TFDS data set its name."""
-    if str(path).startswith(TFDS):
-        return str(path)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-
-
-def fingerprint_of_tokenizer(folder):
-    """The digest of all that makes a tokenizer."""
-    return [fingerprint_of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
 def pick_prompts(settings, data):
     """What the model is asked at each evaluation: as set, or a few that it is not trained on."""
     validation = data.conversations.get("validation", [])
@@ -428,13 +391,3 @@ def make_preprocessor(stage, settings, tokenizer):
         sequence_length=getattr(settings, stage).sequence_length,
         eos_weight=settings.finetune.eos_weight if stage == "finetune" else 1.0,
     )
-
-
-def differences(old, new):
-    """The settings in which two runs differ: lines of "name: old, now new"."""
-    old, new = flatten(old), flatten(new)
-    return [
-        f"{name}: {old.get(name)} there, {new.get(name)} now"
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
-    ]

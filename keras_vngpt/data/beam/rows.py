@@ -99,15 +99,19 @@ class PackedRows(tfds.core.GeneratorBasedBuilder):
             | "shards" >> beam.GroupByKey()
         )
         return {
-            side: shards
-            | f"of {side}" >> beam.Filter(lambda group, side=side: group[0][0] == side)
-            | f"pack {side}" >> beam.FlatMap(_pack, config.tokenizer, config.sequence_length)
+            side: self._generate_examples(shards, side)
             for side in SIDES
             if side == "train" or config.shares.get(side)
         }
 
-    def _generate_examples(self):
-        raise NotImplementedError("the splits are collections of Beam already")
+    def _generate_examples(self, shards, side):
+        beam = tfds.core.lazy_imports.apache_beam
+        config = self.builder_config
+        return (
+            shards
+            | f"of {side}" >> beam.Filter(lambda group: group[0][0] == side)
+            | f"pack {side}" >> beam.FlatMap(_pack, config.tokenizer, config.sequence_length)
+        )
 
 
 def prepare_rows(
