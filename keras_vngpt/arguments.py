@@ -14,6 +14,7 @@ import pydantic
 import yaml
 
 from keras_vngpt.faults import Faults
+from keras_vngpt.interruption import Terminated
 
 settings = pydantic.dataclasses.dataclass(
     config=pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -166,9 +167,9 @@ def command(function, schema=None, show=None):
             problem = os.strerror(error.errno)
         print(f"{error.filename or function.__name__}: {problem}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("\nInterrupted.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
 
 
 def _parameters(schema):

@@ -7,6 +7,7 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
 
 FORMAT = 2  # of the rows; another one prepares everything anew
+WITHOUT_EFFECT = ("checkpoint_minutes", "keep_checkpoints")  # on what a run becomes
 
 
 def fingerprint(*parts):
@@ -51,10 +52,10 @@ def fingerprint_of_tokenizer(folder):
 
 
 def differences(old, new):
-    """The settings in which two runs differ: lines of "name: old, now new"."""
+    """The settings that matter in which two runs differ: lines of "name: old, now new"."""
     old, new = flatten(old), flatten(new)
     return [
         f"{name}: {old.get(name)} there, {new.get(name)} now"
         for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and not name.endswith(WITHOUT_EFFECT)
     ]

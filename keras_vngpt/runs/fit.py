@@ -19,6 +19,7 @@ from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.interruption import Signals
 from keras_vngpt.runs.fingerprints import changes, differences
 from keras_vngpt.runs.prepare import make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
@@ -40,9 +41,9 @@ def fit(config: str | None = None, **settings):
 
     In a notebook the same names: fit(name="mine", pretrain={"data": ["text/"]}).
 
-    An interrupted run goes on when the same command is given again. Everything is left in the run
-    folder: config.yaml, tokenizer/, pretrain/, finetune/, export/1/, report.html, metrics.json,
-    history.csv, tensorboard/.
+    An interrupted run goes on when the same command is given again, to the same weights. Everything
+    is left in the run folder: config.yaml, tokenizer/, pretrain/, finetune/, export/1/,
+    report.html, metrics.json, history.csv, tensorboard/.
 
     Args:
         config: YAML file with any of the settings; flags come before it
@@ -64,9 +65,13 @@ def fit(config: str | None = None, **settings):
         show(folders, figures)
         print("No fault found. The same command without --check trains.")
         return figures
-    with alone(settings):
-        run = open_run(settings, values)
-        train(run, settings)
+    try:
+        with Signals(), alone(settings):
+            run = open_run(settings, values)
+            train(run, settings)
+    except KeyboardInterrupt:
+        print("The same command goes on from here (without --restart, if that was given).")
+        raise
     return run
 
 
@@ -92,6 +97,7 @@ def train(run, settings):
         if stage not in settings.skip and not run.is_done(stage):
             with phase(run, stage) as figures:
                 figures |= run_stage(stage, run, settings)
+        if run.is_done(stage):
             shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
     if "evaluate" not in settings.skip and not run.is_done("evaluate"):
         with phase(run, "evaluate") as figures:
@@ -146,7 +152,6 @@ def phase(run, name):
         yield figures
     except KeyboardInterrupt:
         run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
-        print("The same command goes on from here (without --restart, if that was given).")
         raise
     figures[f"seconds.{name}"] = round(earlier + time.perf_counter() - begin, 2)
     run.record(**figures)

@@ -85,8 +85,8 @@ class Run:
 
 
 def write_text(path, text):
-    """A text file, whole or not there."""
-    with whole(path) as partial:
+    """A text file, whole or not there, also when the power fails."""
+    with whole(path, durable=True) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -65,7 +65,11 @@ class StageSettings:
     tokens: Count | None = None
     """stop after this many tokens instead of after `epochs`"""
     evaluations: Size = 5
-    """times to validate, answer the sample prompts and save; an epoch of the progress bar"""
+    """times to validate and answer the sample prompts; an epoch of the progress bar"""
+    checkpoint_minutes: NotNegative = 1.0
+    """save the state of training this often; more seldom where that took over 2% of the time"""
+    keep_checkpoints: Size = 2
+    """saved states that are kept: where the last one is damaged, the one before it serves"""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon takes the hidden matrices, with AdamW for the rest; adamw takes all"""
     learning_rate: Positive = 6e-3

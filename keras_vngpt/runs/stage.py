@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from functools import partial
 
 import keras
 
@@ -12,6 +13,7 @@ from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
+from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
@@ -50,11 +52,12 @@ def run_stage(stage, run, settings):
         bits_per_nat=run.metrics[f"{stage}.validation_bits_per_nat"],
         prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
         answer=answer,
+        origins=partial(origins, stage, settings, model.preprocessor),
         history=run / "history.csv",
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
     )
-    with whole(run / stage) as preset:
+    with whole(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))
     figures |= {
         "batch_size": plan.batch_size,

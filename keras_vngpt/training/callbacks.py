@@ -1,4 +1,4 @@
-"""What happens while `model.fit` runs: figures, sample answers, saved states."""
+"""What is shown and noted while `model.fit` runs: figures, curves, sample answers."""
 
 import csv
 import json
@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from keras_vngpt.faults import Faults
 from keras_vngpt.whole import whole
 
 WIDTH = 160  # characters of a sample on the screen
@@ -106,6 +104,10 @@ class History(keras.callbacks.Callback):
         stage: "pretrain" or "finetune".
         tokens_per_step: float.
         every: int, steps between two points.
+
+    Attributes:
+        state: dictionary, where on the curve this epoch is: its steps so far, and the step and the
+            sum of the losses at its last point.
     """
 
     def __init__(self, path, stage, tokens_per_step, every):
@@ -113,6 +115,7 @@ class History(keras.callbacks.Callback):
         self.path, self.stage = Path(path), stage
         self.tokens_per_step, self.every = tokens_per_step, every
         self._begin = time.perf_counter()
+        self.on_epoch_begin(0)
 
     def go_on(self, step, evaluated):
         """Drop the points of the loss after a step, and the validations after another."""
@@ -126,15 +129,15 @@ class History(keras.callbacks.Callback):
         _keep(self.path, is_done)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._steps = self._mark = 0
-        self._sum_at_mark = 0.0
+        self.state = {"steps": 0, "mark": 0, "sum_at_mark": 0.0}
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        if self._steps - self._mark >= self.every:
-            total = logs["loss"] * self._steps  # Keras shows the mean since the epoch began
-            loss = (total - self._sum_at_mark) / (self._steps - self._mark)
-            self._mark, self._sum_at_mark = self._steps, total
+        state = self.state
+        state["steps"] += 1
+        if state["steps"] - state["mark"] >= self.every:
+            total = float(logs["loss"]) * state["steps"]  # Keras shows the mean of the epoch
+            loss = (total - state["sum_at_mark"]) / (state["steps"] - state["mark"])
+            state |= {"mark": state["steps"], "sum_at_mark": total}
             self._write(loss=loss, tokens_per_second=logs.get("tokens/s", ""))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -160,95 +163,6 @@ class History(keras.callbacks.Callback):
             if is_new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Saves the state of training after each epoch, keeps the best weights, stops early.
-
-    A state is the weights, the optimizer (its step count among it) and the best so far; it is
-    written beside the old one and renamed.
-
-    Args:
-        folder: str or Path.
-        patience: int, epochs that are no better before training stops; 0 never.
-
-    Example:
-        >>> checkpoint = Checkpoint("runs/default/pretrain/checkpoint")
-        >>> first_step = checkpoint.restore(model)
-    """
-
-    def __init__(self, folder, patience=0):
-        super().__init__()
-        self.folder = Path(folder)
-        self.patience = patience
-        self.state = {
-            "step": 0,
-            "evaluated_step": 0,
-            "best_loss": None,
-            "best_right": 0.0,
-            "best_step": 0,
-            "waited": 0,
-            "stopped": False,
-        }
-
-    def restore(self, model):
-        """Load the last saved state into a compiled model; returns its step, 0 without one."""
-        try:
-            state = json.loads((self.folder / "state.json").read_text())
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(self.folder / f"step-{state['step']}.weights.h5")
-        except FileNotFoundError:
-            return 0
-        except (ValueError, OSError, KeyError):
-            raise Faults(
-                f"{self.folder}: the saved state is damaged. --restart makes the run anew"
-            ) from None
-        self.state = state
-        return state["step"]
-
-    def restore_best(self, model):
-        """Give the model the weights with the best validation loss."""
-        if self.state["best_loss"] is not None:
-            with np.load(self.folder / "best.npz") as arrays:
-                model.set_weights([arrays[name] for name in arrays.files])
-
-    def save(self):
-        """Write the state as it is now."""
-        self.state["step"] = int(self.model.optimizer.iterations)
-        name = f"step-{self.state['step']}.weights.h5"
-        with whole(self.folder / name) as partial:
-            self.model.save_weights(partial)
-        with whole(self.folder / "state.json") as partial:
-            partial.write_text(json.dumps(self.state))
-        for old in self.folder.glob("*.weights.h5"):
-            if old.name != name:
-                old.unlink()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.evaluated(logs["val_loss"], logs.get("val_right", 0.0))
-        self.save()
-
-    def evaluated(self, loss, right):
-        """Note how good the weights are; keep them if they are the best.
-
-        The best have the most responses right, and among equals the lowest loss: late in
-        fine-tuning the loss rises by a few confident mistakes while ever more answers are right.
-        """
-        state, step = self.state, int(self.model.optimizer.iterations)
-        best = (-state["best_right"], state["best_loss"])
-        if state["best_loss"] is None or (-right, loss) < best:
-            # In float32: NumPy's files do not know bfloat16.
-            weights = (np.asarray(w, "float32") for w in self.model.get_weights())
-            with whole(self.folder / "best.npz") as partial:
-                np.savez(partial, *weights)
-            news = {"best_loss": loss, "best_right": right, "best_step": step, "waited": 0}
-        else:
-            news = {"waited": state["waited"] + 1}
-            news["stopped"] = 0 < self.patience <= news["waited"]
-            if news["stopped"]:
-                print(f"  no better for {self.patience} evaluations: stopping early")
-                self.model.stop_training = True
-        state |= {"evaluated_step": step, **news}  # at once: a Ctrl-C may come at any moment
 
 
 def _is_done(record, stage, step):

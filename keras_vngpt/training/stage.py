@@ -2,20 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
+from keras_vngpt.interruption import Signals
 from keras_vngpt.models.likelihood import NegativeLogLikelihood
 from keras_vngpt.quiet import verbosity
-from keras_vngpt.training.callbacks import (
-    Checkpoint,
-    History,
-    SampleAnswers,
-    Throughput,
-    Validation,
-)
+from keras_vngpt.training.callbacks import History, SampleAnswers, Throughput, Validation
+from keras_vngpt.training.checkpoint import Checkpoint
+from keras_vngpt.training.finite import FiniteSteps, StopWhereNotFinite
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.whole_responses import WholeResponses
 
@@ -80,6 +76,7 @@ def train_stage(
     bits_per_nat,
     prompts,
     answer,
+    origins,
     history,
     samples,
     tensorboard,
@@ -99,35 +96,35 @@ def train_stage(
         bits_per_nat: float, from validation loss to bits per byte.
         prompts: list of str, answered at each evaluation.
         answer: function from prompts to texts, for the samples.
+        origins: function from token ids and segment ids of rows to a phrase, where they are from.
         history: path of the CSV file with the curves.
         samples: path of the JSONL file with the sample answers.
         tensorboard: folder of the TensorBoard logs.
 
     Returns:
-        A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`, and
-        `validation_right`, the share of whole responses that are right.
+        A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`,
+        `validation_right`, the share of whole responses that are right, and `checkpoint_seconds`,
+        that this process spent on writing states.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C, once the state is saved.
+        Faults: the gradients are not finite, several steps in a row.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
+    optimizer = make_optimizer(
+        settings.optimizer,
+        settings.learning_rate,
+        plan.steps,
+        settings.warmup,
+        settings.final_learning_rate,
+        settings.weight_decay,
+        settings.clip_norm,
+    )
     model.compile(
-        optimizer=make_optimizer(
-            settings.optimizer,
-            settings.learning_rate,
-            plan.steps,
-            settings.warmup,
-            settings.final_learning_rate,
-            settings.weight_decay,
-            settings.clip_norm,
-        ),
+        optimizer=FiniteSteps(optimizer, model.dtype_policy.name == "mixed_float16"),
         weighted_metrics=[],
         sampler="greedy",
         jit_compile=compiles(settings.jit_compile, model),
     )
-    checkpoint = Checkpoint(Path(folder), getattr(settings, "patience", 0))
-    step = checkpoint.restore(model)
-    if step:
-        print(f"  going on from step {step:,} of {plan.steps:,}")
     batches = evaluation_batches(validation_rows, plan.batch_size)
     likelihood, whole_responses = NegativeLogLikelihood(model), WholeResponses(model)
 
@@ -136,55 +133,79 @@ def train_stage(
         right = whole_responses(batches) if stage == "finetune" else 0.0
         return likelihood(batches), right
 
+    def explain(step):
+        """Where the rows of a step come from."""
+        x, *_ = next(iter(training_batches(rows, plan.batch_size, seed, step, step + 1, mixture)))
+        return origins(x["token_ids"], x["padding_mask"])
+
+    signals = Signals()
     curves = History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100))
     answers = SampleAnswers(answer, prompts, samples, stage)
+    checkpoint = Checkpoint(
+        folder,
+        curves,
+        signals,
+        settings.checkpoint_minutes,
+        settings.keep_checkpoints,
+        getattr(settings, "patience", 0),
+    )
+    step = checkpoint.restore(model, plan.steps_per_epoch)
+    if step:
+        print(f"  going on from step {step:,} of {plan.steps:,}")
     # The state comes last: what it calls evaluated is on the curves and among the samples.
     evaluation = [Validation(measure, bits_per_nat), curves, answers, checkpoint]
     evaluated = checkpoint.state["evaluated_step"]
     curves.go_on(step, evaluated)
     answers.go_on(evaluated)
-    if step > evaluated and step % plan.steps_per_epoch == 0:  # interrupted in between
-        keras.callbacks.CallbackList(evaluation, model=model).on_epoch_end(
-            step // plan.steps_per_epoch - 1
-        )
     callbacks = [
         Throughput(plan.tokens_per_step),
+        StopWhereNotFinite(stage, curves, explain),
         *evaluation,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
     epochs = plan.steps // plan.steps_per_epoch
     preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
-    try:
-        while step < plan.steps and not checkpoint.state["stopped"]:
-            done = step % plan.steps_per_epoch  # of an epoch that was interrupted: finish it first
-            epoch = step // plan.steps_per_epoch
-            last = epoch + 1 if done else epochs
-            stop = last * plan.steps_per_epoch
-            model.fit(
-                training_batches(rows, plan.batch_size, seed, step, stop, mixture),
-                initial_epoch=epoch,
-                epochs=last,
-                steps_per_epoch=plan.steps_per_epoch - done,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=verbosity(),
-            )
-            step = stop
-    except KeyboardInterrupt:
-        checkpoint.save()
-        print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
-        raise
-    finally:
-        model.preprocessor = preprocessor
+    with signals:
+        try:
+            if step > evaluated and step % plan.steps_per_epoch == 0:  # interrupted in between
+                keras.callbacks.CallbackList(evaluation, model=model).on_epoch_end(
+                    step // plan.steps_per_epoch - 1
+                )
+            while step < plan.steps and not checkpoint.state["stopped"]:
+                done = step % plan.steps_per_epoch  # of an epoch that was interrupted: the rest
+                epoch = step // plan.steps_per_epoch
+                last = epoch + 1 if done else epochs
+                stop = last * plan.steps_per_epoch
+                signals.hold()  # until the checkpoint has put the metrics of the epoch back
+                model.fit(
+                    training_batches(rows, plan.batch_size, seed, step, stop, mixture),
+                    initial_epoch=epoch,
+                    epochs=last,
+                    steps_per_epoch=plan.steps_per_epoch - done,
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=verbosity(),
+                )
+                step = stop
+        except KeyboardInterrupt:
+            if not signals.is_held:  # else it is the second one, within a step
+                signals.hold()
+                checkpoint.save()
+            print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
+            raise
+        finally:
+            model.preprocessor = preprocessor
+    steps = int(model.optimizer.iterations)
     checkpoint.restore_best(model)
     best = checkpoint.state
     return {
-        "steps": best["step"],
-        "tokens": round(best["step"] * plan.tokens_per_step),
+        "steps": steps,
+        "tokens": round(steps * plan.tokens_per_step),
         "best_step": best["best_step"],
         "validation_loss": best["best_loss"],
         "validation_right": best["best_right"],
         "bits_per_byte": best["best_loss"] * bits_per_nat,
+        "checkpoint_seconds": round(checkpoint.seconds_writing, 3),
     }
 
 
