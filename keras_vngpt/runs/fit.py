@@ -1,7 +1,10 @@
 """The main job: from text and requests to a model that answers, in one run folder."""
 
+import errno
 import hashlib
 import json
+import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -72,7 +75,35 @@ def fit(config: str | None = None, **settings):
     except KeyboardInterrupt:
         print("The same command goes on from here (without --restart, if that was given).")
         raise
+    except Exception as error:
+        if not is_full(error):
+            raise
+        raise Faults(explain_full(error, settings.folder)) from error
     return run
+
+
+def is_full(error):
+    """Whether what went wrong is a full disk, in the words of the system, HDF5 and NumPy."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return bool(re.search(rf"{os.strerror(errno.ENOSPC)}|\d requested and \d+ written", str(error)))
+
+
+def explain_full(error, folder):
+    """A full disk, as a line for the user."""
+    needed = getattr(error, "needed", None)
+    what = f" for {error.filename}" if getattr(error, "filename", None) else ""
+    size = f", {needed / 1e6:,.1f} MB are needed{what}" if needed else what
+    return (
+        f"{folder}: the disk is full: {room(folder) / 1e6:,.1f} MB are free{size}. Nothing that "
+        "was finished or saved is lost: make room, and the same command goes on (without "
+        "--restart, if that was given)"
+    )
+
+
+def room(folder):
+    """Bytes that are free where a folder stands."""
+    return shutil.disk_usage(folder).free
 
 
 @contextmanager

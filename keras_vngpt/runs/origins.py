@@ -14,8 +14,8 @@ from keras_vngpt.data.readers import (
 from keras_vngpt.faults import Faults
 
 BATCH = 512  # conversations that are tokenised at once
-SHOWN = 8  # places in a message
-EXCERPT = 60  # characters of a text
+SHOWN = 4  # places in a message
+EXCERPT = 40  # characters of a text
 
 
 def origins(stage, settings, preprocessor, token_ids, segment_ids):
@@ -79,7 +79,8 @@ def _of_texts(settings, preprocessor, documents):
             ):
                 document = plain(document)
                 for start in [s for s in wanted if s in document]:
-                    yield f'{path} ("{" ".join(wanted.pop(start)[:EXCERPT].split())}")'
+                    text = wanted.pop(start).replace("\ufffd", "")  # it may begin within a letter
+                    yield f'{path} ("{" ".join(text[:EXCERPT].split())}")'
             if not wanted:
                 return
 

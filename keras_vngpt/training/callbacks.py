@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 from pathlib import Path
 
@@ -134,7 +135,7 @@ class History(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         state = self.state
         state["steps"] += 1
-        if state["steps"] - state["mark"] >= self.every:
+        if state["steps"] - state["mark"] >= self.every and math.isfinite(logs["loss"]):
             total = float(logs["loss"]) * state["steps"]  # Keras shows the mean of the epoch
             loss = (total - state["sum_at_mark"]) / (state["steps"] - state["mark"])
             state |= {"mark": state["steps"], "sum_at_mark": total}

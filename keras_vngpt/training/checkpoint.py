@@ -185,15 +185,23 @@ def write_state(path, variables, notes):
         path: str or Path.
         variables: list of `keras.Variable`; their bits are kept, whatever their dtype.
         notes: what JSON can hold.
+
+    Raises:
+        OSError: it cannot be written; its `needed` says how many bytes it wanted.
     """
     head = json.dumps({"notes": notes, "arrays": _layout(variables)}).encode()
     parts = (np.asarray(v.numpy()).reshape(-1).view(np.uint8) for v in variables)
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    with whole(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
-        for part in (len(head).to_bytes(8, "little"), head, *parts):
-            digest.update(part)
-            _write(file, part)
-        _write(file, digest.digest())
+    try:
+        with whole(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
+            for part in (len(head).to_bytes(8, "little"), head, *parts):
+                digest.update(part)
+                _write(file, part)
+            _write(file, digest.digest())
+    except OSError as error:
+        error.filename = str(path)
+        error.needed = sum(v.numpy().nbytes for v in variables)
+        raise
 
 
 def read_state(path):

@@ -153,13 +153,18 @@ def train_stage(
     if step:
         print(f"  going on from step {step:,} of {plan.steps:,}")
     # The state comes last: what it calls evaluated is on the curves and among the samples.
-    evaluation = [Validation(measure, bits_per_nat), curves, answers, checkpoint]
+    evaluation = [
+        Validation(measure, bits_per_nat),
+        curves,
+        answers,
+        StopWhereNotFinite(stage, curves, explain),
+        checkpoint,
+    ]
     evaluated = checkpoint.state["evaluated_step"]
     curves.go_on(step, evaluated)
     answers.go_on(evaluated)
     callbacks = [
         Throughput(plan.tokens_per_step),
-        StopWhereNotFinite(stage, curves, explain),
         *evaluation,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
