@@ -20,7 +20,7 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.faults import Faults
 from keras_vngpt.runs.fit import alone
 from keras_vngpt.runs.settings import resolve_settings
-from keras_vngpt.training import callbacks
+from keras_vngpt.training import callbacks, checkpoint
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -99,8 +99,7 @@ def uninterrupted(tmp_path_factory):
     return path.with_suffix("")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupted, number):
+def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupted):
     path = config(tmp_path / "cut.yaml", **LONG)
     cut = path.with_suffix("")
     process = subprocess.Popen(
@@ -112,15 +111,14 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
         # A shell that puts the tests into the background has them ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    state = cut / "work/pretrain/checkpoint/state.json"
+    states = cut / "work/pretrain/checkpoint"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not state.exists():
+    while time.monotonic() < deadline and not any(states.glob("step-*")):
         time.sleep(0.02)
     time.sleep(0.1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert process.returncode == 130 and "saved at step" in said, said
+    assert process.returncode == 130 and "saved at step" in said, said
     again = verb("fit", "--config", path)
     assert again.returncode == 0 and "going on from step" in again.stdout, again.stderr
     a, b = (
@@ -128,7 +126,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupte
         for folder in (uninterrupted, cut)
     )
     for x, y in zip(a, b, strict=True):
-        np.testing.assert_allclose(x, y, atol=1e-6)
+        assert x.tobytes() == y.tobytes()
     assert evaluations(cut) == evaluations(uninterrupted)
 
 
@@ -145,7 +143,7 @@ def test_a_ctrl_c_within_an_evaluation_loses_nothing_of_it(tmp_path, uninterrupt
     inside = [
         (callbacks.Validation, "on_epoch_end"),
         (callbacks.SampleAnswers, "on_epoch_end"),
-        (callbacks.Checkpoint, "evaluated"),
+        (checkpoint.Checkpoint, "evaluated"),
     ]
     for kind, method in inside:
 
@@ -334,16 +332,11 @@ def test_a_damaged_run_says_so_in_a_line(run, tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     del metrics["seconds.finetune"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    checkpoint = folder / "work" / "finetune" / "checkpoint"
-    checkpoint.mkdir()
-    (checkpoint / "state.json").write_text('{"step"')
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     same = yaml.safe_dump({**settings, "folder": "runs", "name": "default"})
     for path in (folder / "config.yaml", tmp_path / "same.yaml"):
         path.write_text(same)
     again = ("fit", "--config", "same.yaml")
-    done = verb(*again, cwd=tmp_path)
-    assert done.returncode == 2 and "saved state is damaged" in done.stderr
     rows = folder / "work" / "finetune" / "train" / "target.npy"
     rows.write_bytes(rows.read_bytes()[:99])
     done = verb(*again, cwd=tmp_path)

@@ -12,6 +12,7 @@ from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import History, SampleAnswers, Throughput, Validation
 from keras_vngpt.training.checkpoint import Checkpoint
 from keras_vngpt.training.finite import FiniteSteps, StopWhereNotFinite
+from keras_vngpt.training.memory import check_memory
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.whole_responses import WholeResponses
 
@@ -107,9 +108,11 @@ def train_stage(
         that this process spent on writing states.
 
     Raises:
-        Faults: the gradients are not finite, several steps in a row.
+        Faults: a step does not fit into memory; the gradients are not finite, several steps in a
+            row.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
+    check_memory(stage, model, plan)
     optimizer = make_optimizer(
         settings.optimizer,
         settings.learning_rate,
