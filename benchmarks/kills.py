@@ -36,6 +36,7 @@ SETTINGS = {
     "pretrain": {"sequence_length": 32, "batch_size": 4, "epochs": 2, "prompts": ["Buổi"]},
     "finetune": {"sequence_length": 64, "batch_size": 16, "epochs": 1, "prompts": ["Bật đèn"]},
 }
+BEGINNING = (-1, 0)  # the place before the first step of the first stage
 LONGEST = 300  # seconds, until a process has come to its place
 
 
@@ -81,7 +82,7 @@ class Process:
             n = self.said().count("validation loss")
             self.wait_for(lambda: self.said().count("validation loss") > n, until)
         else:
-            time.sleep(rng.uniform(0, 0.5))
+            time.sleep(rng.uniform(0, 0.5 if place > BEGINNING else 10))
         self.popen.send_signal(signal.SIGKILL)
         if self.popen.wait() != -signal.SIGKILL:
             return None
@@ -91,11 +92,11 @@ class Process:
 
 
 def current_stage(folder):
-    """The stage that a run is in."""
+    """What a run is at: its stage, or the preparation."""
     try:
         done = json.loads((folder / "metrics.json").read_text())
     except OSError:
-        return STAGES[0]
+        return "prepare"
     return STAGES["seconds.pretrain" in done]
 
 
@@ -103,7 +104,7 @@ def progress(folder):
     """(stage, step) of the last point of the curves."""
     rows = curves(folder)
     if not rows:
-        return (-1, 0)
+        return BEGINNING
     return STAGES.index(rows[-1]["stage"]), int(rows[-1]["step"])
 
 
@@ -138,7 +139,9 @@ def outcome(folder):
 
 
 def run(name, folder):
-    """The configuration of a run, and its folder."""
+    """The configuration of a run, and its folder; its data is prepared for it alone."""
+    folder /= name
+    folder.mkdir(parents=True)
     stages = {stage: {**SETTINGS[stage], **OF_BOTH} for stage in STAGES}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({**SETTINGS, **stages, "folder": str(folder), "name": name}))
@@ -153,9 +156,9 @@ def finish(config, folder):
 
 
 def places(kills, whole):
-    """So many places, spread evenly over the points of the curves of an uninterrupted run."""
+    """So many places: the beginning, and evenly over the curves of an uninterrupted run."""
     points = [(STAGES.index(row["stage"]), int(row["step"])) for row in curves(whole)]
-    return [points[int((i + 0.5) / kills * 0.95 * len(points))] for i in range(kills)]
+    return [BEGINNING, *(points[int(i / kills * len(points))] for i in range(1, kills))]
 
 
 def main():
@@ -166,7 +169,6 @@ def main():
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (given.folder or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
         rng, counts = random.Random(given.seed), Counter()
         config, whole = run("whole", folder)
         finish(config, whole)

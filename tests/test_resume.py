@@ -49,7 +49,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_bits(tmp_path):
         for stage, moment, n in re.findall(r"\| (\w+), ([\w ]+) \| (\d+) \|", done.stdout)
     }
     assert sum(kills.values()) == 10
-    assert {stage for stage, _ in kills} == {"pretrain", "finetune"}
+    assert {stage for stage, _ in kills} >= {"pretrain", "finetune"}
     assert any(moment == "while a state is written" for _, moment in kills)
 
 
@@ -157,6 +157,17 @@ def test_a_step_whose_gradients_are_not_finite_changes_nothing():
         assert not np.array_equal(apply(0.5), before) and int(optimizer.skipped) == 0
 
 
+def test_a_scale_of_the_loss_that_was_too_large_is_no_fault():
+    variables = [keras.Variable(np.ones(3, "float32"))]
+    optimizer = FiniteSteps(keras.optimizers.SGD(1.0), scales_loss=True)
+    optimizer.build(variables)
+    scale = float(optimizer.dynamic_scale)
+    optimizer.apply([keras.ops.full((3,), np.inf)], variables)
+    assert int(optimizer.skipped) == 0 and float(optimizer.dynamic_scale) == scale / 2
+    optimizer.apply([keras.ops.full((3,), scale / 2)], variables)  # a gradient of 1
+    np.testing.assert_array_equal(variables[0].numpy(), np.zeros(3))
+
+
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_training_ends_where_the_figures_are_not_finite(tmp_path, stage):
     data = tmp_path / "qa.csv"
@@ -173,7 +184,7 @@ def test_training_ends_where_the_figures_are_not_finite(tmp_path, stage):
     assert re.search(
         r"the gradients are not finite, \d+ steps in a row, the last one step \d+", line
     )
-    assert "learning rate 1e+06" in line and "\n" not in line
+    assert re.search(r"\(learning rate [\d.]+e\+0[56]\)", line) and "\n" not in line
     if stage == "pretrain":
         assert re.search(r'samples/prose/\w+\.txt \("\w+', line), line
     else:

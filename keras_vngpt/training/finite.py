@@ -92,20 +92,19 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         self.stage, self.curves, self.explain = stage, curves, explain
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
-        if step % EVERY == 0:
-            self.look(step)
+        if self.curves.state["steps"] % EVERY == 0:  # the same steps when training was interrupted
+            self.look()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.look(int(self.model.optimizer.iterations))
+        self.look()
 
-    def look(self, step):
+    def look(self):
         """See what became of the last steps.
 
         Raises:
             Faults: they were left out.
         """
-        skipped = int(self.model.optimizer.skipped)
+        step, skipped = (int(getattr(self.model.optimizer, n)) for n in ("iterations", "skipped"))
         if skipped >= IN_A_ROW:
             rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
             raise Faults(
