@@ -13,7 +13,7 @@ import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.models.backbone import PRESETS
-from keras_vngpt.training.whole_responses import WholeResponses
+from keras_vngpt.models.scores import Scores
 
 
 def logits(model, ids, segments=None):
@@ -124,6 +124,6 @@ def test_whole_responses_are_the_exact_match_of_greedy_decoding(preprocessor):
         rows[i, : n + 5] = [*prompt[:n], *ids[i, :5]]
         target[i, n - 1 : n + 5], weight[i, n - 1 : n + 5] = ids[i], 1
     batch = ({"token_ids": rows, "padding_mask": (rows > 0).astype(int)}, target, weight)
-    assert WholeResponses(model)([batch]) == 1.0
+    assert Scores(model)([batch])[1] == 1.0
     target[1, int((rows[1] > 0).sum()) - 1] += 1  # one wrong token, one wrong response
-    assert WholeResponses(model)([batch]) == pytest.approx(2 / 3)
+    assert Scores(model)([batch])[1] == pytest.approx(2 / 3)

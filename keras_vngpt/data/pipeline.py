@@ -46,6 +46,34 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None):
     return _read(places.map(index).batch(batch_size), rows, batch_size)
 
 
+def normalized(batches, micro_batches=1):
+    """Batches whose weights add up to 1, cut into parts whose losses have the batch's as their mean.
+
+    With weights like these the loss is a sum, and parts of a batch add up to the batch however
+    unequal their weights are: on one device after another, or on several at once.
+
+    Args:
+        batches: `tf.data.Dataset` of triples.
+        micro_batches: int, parts that a batch is cut into; as many rows in each.
+
+    Returns:
+        `tf.data.Dataset`, as before; the weights of a batch add up to `micro_batches`.
+
+    Example:
+        >>> trainer.fit(normalized(training_batches(rows, 32, 0, 0, 1000), micro_batches=4))
+    """
+
+    def of_one(x, target, weight):
+        total = tf.reduce_sum(weight)
+        return x, target, weight * (micro_batches / tf.where(total > 0, total, 1.0))
+
+    batches = batches.map(of_one, num_parallel_calls=2)
+    if micro_batches > 1:
+        size = batches.element_spec[1].shape[0] // micro_batches
+        batches = batches.unbatch().batch(size, drop_remainder=True)
+    return batches.prefetch(4)
+
+
 def evaluation_batches(rows, batch_size):
     """Every row once, in order; the last batch may be smaller.
 

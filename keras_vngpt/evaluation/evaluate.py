@@ -13,7 +13,7 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.generation.generate import load_text_decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.models.scores import Scores
 
 BATCH = 32
 
@@ -69,4 +69,4 @@ def nats_per_token(preset, rows):
         rows: `Rows`.
     """
     model = VnGPTCausalLM.from_preset(str(preset))
-    return NegativeLogLikelihood(model)(evaluation_batches(rows, BATCH))
+    return Scores(model)(evaluation_batches(rows, BATCH))[0]

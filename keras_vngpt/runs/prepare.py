@@ -130,6 +130,7 @@ def prepare_tokenizer(settings, data, store):
         kind=settings.tokenizer.kind,
         tone_placement=settings.tokenizer.tone_placement,
         split_digits=settings.tokenizer.split_digits,
+        words=settings.tokenizer.words,
         shrink=size is None,
     )
     with whole(folder) as partial:

@@ -34,6 +34,9 @@ class TokenizerSettings:
     """of generated text: "hòa" (old), "hoà" (new), or what the training text mostly uses"""
     split_digits: bool = True
     """a token for each digit; false where the numbers are few and always the same"""
+    words: Annotated[float, Field(ge=0, le=0.8)] | None = None
+    """share of the tokens for words of several syllables ("Việt Nam"); nothing for half of them,
+    if that leaves 3,072 for the rest"""
 
 
 @settings
@@ -60,6 +63,11 @@ class StageSettings:
     """positions in a row"""
     batch_size: Size = 16
     """rows in a step"""
+    micro_batches: Size = 1
+    """parts that the rows of a step are computed in, one after the other, to save memory; the
+    result is the same"""
+    recompute: bool = False
+    """make activations again on the way back instead of keeping them, to save memory"""
     epochs: Positive = 1
     """passes over the rows; a part of a pass is fine"""
     tokens: Count | None = None

@@ -88,6 +88,7 @@ def make_model(stage, run, settings):
     of_this_stage = {
         "max_sequence_length": longest,
         "dropout": getattr(settings, stage).dropout,
+        "recompute": getattr(settings, stage).recompute,
         "dtype": settings.model.dtype,
     }
     if start is None:

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import unicodedata
+from collections import Counter
 
 import sentencepiece
 
@@ -18,6 +19,9 @@ from keras_vngpt.text.normalization import (
 from keras_vngpt.text.tokenizer import BOS, EOS, PAD, SEP, UNK, VnGPTTokenizer
 
 MAX_SENTENCE_BYTES = 4192  # SentencePiece drops longer ones
+SYLLABLES = 6_000  # Vietnamese has about seven thousand
+SYLLABLES_OF_A_WORD = 4
+TOKENS_FOR_SYLLABLES = 3_072  # before words of several have their own
 
 
 def _sentences(texts, max_bytes):
@@ -30,13 +34,57 @@ def _sentences(texts, max_bytes):
                 yield data[start : start + MAX_SENTENCE_BYTES].decode(errors="ignore")
 
 
-def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
+def _normalized(text):
+    """Text as training will see it."""
+    text = unicodedata.normalize("NFC", text)
+    for source, target in normalization_rules().items():
+        text = text.replace(source, target)
+    return text
+
+
+def _words(text, count):
+    """The words of several syllables that shorten a text most, as pieces ("▁Việt▁Nam").
+
+    They are the merges of byte-pair encoding with a syllable in the place of a letter, so no piece
+    ends inside a syllable, as it does where the encoding of letters may cross a space.
+    """
+    runs = [run.split(" ") for run in re.findall(r"[^\W\d_]+(?: [^\W\d_]+)+", text)]
+    frequency = Counter(syllable for run in runs for syllable in run)
+    # A letter of some large script for each syllable; what is rare ends a word.
+    letter = {s: chr(0x4E00 + i) for i, (s, _) in enumerate(frequency.most_common(SYLLABLES))}
+    syllable = {code: s for s, code in letter.items()}
+    lines = ["".join(letter.get(s, " ") for s in run) for run in runs]
+    lines = [line for line in lines if len(line.split(" ", 1)[0]) > 1 or " " in line]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=len(letter) + 4 + count,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        split_by_unicode_script=False,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        max_sentencepiece_length=SYLLABLES_OF_A_WORD,
+        num_threads=os.cpu_count(),
+        minloglevel=2,
+    )
+    model = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = map(model.id_to_piece, range(model.get_piece_size()))
+    return [
+        "".join(f"▁{syllable[code]}" for code in piece)
+        for piece in pieces
+        if len(piece) > 1 and all(code in syllable for code in piece)
+    ]
+
+
+def _train(texts, vocabulary_size, kind, split_digits, words, max_bytes):
     model = io.BytesIO()
     sentences = list(_sentences(texts, max_bytes))
     # The letters as training will see them: one that is never seen ends SentencePiece 0.2.1.
-    seen = unicodedata.normalize("NFC", "\n".join(sentences))
-    for source, target in normalization_rules().items():
-        seen = seen.replace(source, target)
+    seen = _normalized("\n".join(sentences))
+    words = _words(seen, int(words * vocabulary_size)) if words else []
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
         with open(rules, "w", encoding="utf-8") as file:
@@ -52,7 +100,7 @@ def _train(texts, vocabulary_size, kind, split_digits, max_bytes):
             split_digits=split_digits,
             character_coverage=0.9995,  # what is rarer is spelled in bytes, but for these letters
             required_chars="".join(sorted(set(seen) & vietnamese_letters())),
-            user_defined_symbols=["\n"],
+            user_defined_symbols=["\n", *words],
             control_symbols=[SEP],
             pad_id=0, pad_piece=PAD,
             unk_id=1, unk_piece=UNK,
@@ -73,6 +121,7 @@ def train_tokenizer(
     kind="bpe",
     tone_placement="auto",
     split_digits=True,
+    words=None,
     shrink=True,
     max_bytes=16_000_000,
     announce=print,
@@ -86,6 +135,8 @@ def train_tokenizer(
         tone_placement: "old", "new", or "auto" for the one that `texts` mostly uses.
         split_digits: a token for each digit, so that a number never seen can be understood;
             `False` where the numbers are few and always the same.
+        words: float, the share of the vocabulary for words of several syllables, such as
+            "Việt Nam"; by default half, but what leaves 3,072 tokens for the rest.
         shrink: take a smaller vocabulary, with a message, where the text does not support
             `vocabulary_size`; `False` makes it a fault.
         max_bytes: train on at most this many bytes, spread evenly over `texts`.
@@ -103,8 +154,10 @@ def train_tokenizer(
     """
     if not any(text.strip() for text in texts):
         raise Faults("tokenizer: there is no text to train on")
+    if words is None:
+        words = max(0.0, min(0.5, 1 - TOKENS_FOR_SYLLABLES / vocabulary_size))
     try:
-        proto = _train(texts, vocabulary_size, kind, split_digits, max_bytes)
+        proto = _train(texts, vocabulary_size, kind, split_digits, words, max_bytes)
     except RuntimeError as error:
         limit = _supported_size(str(error))
         if not shrink or limit > vocabulary_size:
@@ -114,7 +167,7 @@ def train_tokenizer(
                 f"{limit}. Take that, or leave the setting out"
             ) from None
         announce(f"The text supports {limit} tokens, not {vocabulary_size}: taking {limit}.")
-        proto = _train(texts, limit, kind, split_digits, max_bytes)
+        proto = _train(texts, limit, kind, split_digits, words, max_bytes)
     if tone_placement == "auto":
         tone_placement = prevailing_tone_placement(texts[: 1 + len(texts) // 4])
     return VnGPTTokenizer(proto=proto, tone_placement=tone_placement)

@@ -116,6 +116,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.signals.hold()  # until optimizer, metrics and curve are at one step
 
     def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.micro_step):
+            return  # within a step
         if time.monotonic() - self._last >= 60 * self.minutes and self._has_time():
             self.save()
         self.signals.release()

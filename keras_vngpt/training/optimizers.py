@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_vngpt.training.muon import MuonAdamW
+
 ADAM_SHARE = 0.5  # of Muon's learning rate, for embeddings and norms
 
 
@@ -13,6 +15,8 @@ def make_optimizer(
     final_learning_rate=0.0,
     weight_decay=0.01,
     clip_norm=1.0,
+    micro_batches=1,
+    scale_loss=False,
 ):
     """Muon or AdamW with linear warm-up and cosine decay.
 
@@ -24,16 +28,14 @@ def make_optimizer(
         final_learning_rate: float, the last learning rate as a share of `learning_rate`.
         weight_decay: float, decoupled.
         clip_norm: float, the largest global norm of the gradients; 0 for no limit.
+        micro_batches: int, batches whose gradients make one step.
+        scale_loss: bool, for float16.
 
     Returns:
-        A `keras.optimizers.Optimizer`.
+        A `MuonAdamW`.
 
     Example:
         >>> model.compile(optimizer=make_optimizer("muon", 6e-3, total_steps=500))
-
-    References:
-        - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
-        - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
     """
     warmup_steps = int(warmup * total_steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -43,19 +45,12 @@ def make_optimizer(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    common = dict(
-        learning_rate=schedule,
+    return MuonAdamW(
+        schedule,
+        adam_share=ADAM_SHARE,
+        matrices=name,
         weight_decay=weight_decay,
         global_clipnorm=clip_norm or None,
+        micro_batches=micro_batches,
+        scale_loss=scale_loss,
     )
-    if name == "muon":
-        optimizer = keras.optimizers.Muon(
-            adam_lr_ratio=ADAM_SHARE,
-            adam_beta_2=0.95,
-            adam_weight_decay=weight_decay,
-            **common,
-        )
-    else:
-        optimizer = keras.optimizers.AdamW(beta_2=0.95, **common)
-    optimizer.exclude_from_weight_decay(var_names=["norm", "scale", "bias"])
-    return optimizer

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_vngpt.data.pipeline import evaluation_batches, training_batches
+from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_batches
 from keras_vngpt.interruption import Signals
-from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.models.scores import Scores
 from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import History, SampleAnswers, Throughput, Validation
 from keras_vngpt.training.checkpoint import Checkpoint
-from keras_vngpt.training.finite import FiniteSteps, StopWhereNotFinite
+from keras_vngpt.training.finite import StopWhereNotFinite
 from keras_vngpt.training.memory import check_memory
 from keras_vngpt.training.optimizers import make_optimizer
-from keras_vngpt.training.whole_responses import WholeResponses
+from keras_vngpt.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Plan:
         length: int, positions in a row.
         steps: int, in all.
         steps_per_epoch: int, steps from one evaluation to the next.
+        micro_batches: int, parts that a step is computed in.
     """
 
     rows: float
@@ -36,12 +37,14 @@ class Plan:
     length: int
     steps: int
     steps_per_epoch: int
+    micro_batches: int = 1
 
     @classmethod
     def of(cls, rows, settings, passes=1):
         """The plan that the settings of a stage make for rows that are so many passes."""
         n_rows = len(rows) / passes
-        batch_size = min(settings.batch_size, math.ceil(n_rows))
+        parts = settings.micro_batches
+        batch_size = parts * math.ceil(min(settings.batch_size, n_rows) / parts)
         positions = batch_size * rows.length
         if settings.tokens:
             steps = math.ceil(settings.tokens / (positions * rows.fill))
@@ -53,7 +56,9 @@ class Plan:
             range(most, most // 2, -1), key=lambda n: abs(max(1, round(steps / n)) * n - steps)
         )
         per_epoch = max(1, round(steps / epochs))
-        return cls(n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch)
+        return cls(
+            n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch, parts
+        )
 
     @property
     def tokens_per_step(self):
@@ -121,20 +126,17 @@ def train_stage(
         settings.final_learning_rate,
         settings.weight_decay,
         settings.clip_norm,
+        plan.micro_batches,
+        scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
     )
-    model.compile(
-        optimizer=FiniteSteps(optimizer, model.dtype_policy.name == "mixed_float16"),
-        weighted_metrics=[],
-        sampler="greedy",
-        jit_compile=compiles(settings.jit_compile, model),
-    )
-    batches = evaluation_batches(validation_rows, plan.batch_size)
-    likelihood, whole_responses = NegativeLogLikelihood(model), WholeResponses(model)
+    trainer = Trainer(model)
+    trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
+    batches, scores = evaluation_batches(validation_rows, plan.batch_size), Scores(model)
 
     def measure():
         """Loss, and the share of whole responses that are right: of texts, none ever is."""
-        right = whole_responses(batches) if stage == "finetune" else 0.0
-        return likelihood(batches), right
+        loss, right = scores(batches)
+        return loss, right if stage == "finetune" else 0.0
 
     def explain(step):
         """Where the rows of a step come from."""
@@ -142,7 +144,8 @@ def train_stage(
         return origins(x["token_ids"], x["padding_mask"])
 
     signals = Signals()
-    curves = History(history, stage, plan.tokens_per_step, max(1, plan.steps // 100))
+    every = max(1, plan.steps // 100) * plan.micro_batches
+    curves = History(history, stage, plan.tokens_per_step, every)
     answers = SampleAnswers(answer, prompts, samples, stage)
     checkpoint = Checkpoint(
         folder,
@@ -152,7 +155,7 @@ def train_stage(
         settings.keep_checkpoints,
         getattr(settings, "patience", 0),
     )
-    step = checkpoint.restore(model, plan.steps_per_epoch)
+    step = checkpoint.restore(trainer, plan.steps_per_epoch)
     if step:
         print(f"  going on from step {step:,} of {plan.steps:,}")
     # The state comes last: what it calls evaluated is on the curves and among the samples.
@@ -167,16 +170,15 @@ def train_stage(
     curves.go_on(step, evaluated)
     answers.go_on(evaluated)
     callbacks = [
-        Throughput(plan.tokens_per_step),
+        Throughput(plan.tokens_per_step / plan.micro_batches),
         *evaluation,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
     epochs = plan.steps // plan.steps_per_epoch
-    preprocessor, model.preprocessor = model.preprocessor, None  # the rows are triples already
     with signals:
         try:
             if step > evaluated and step % plan.steps_per_epoch == 0:  # interrupted in between
-                keras.callbacks.CallbackList(evaluation, model=model).on_epoch_end(
+                keras.callbacks.CallbackList(evaluation, model=trainer).on_epoch_end(
                     step // plan.steps_per_epoch - 1
                 )
             while step < plan.steps and not checkpoint.state["stopped"]:
@@ -185,11 +187,12 @@ def train_stage(
                 last = epoch + 1 if done else epochs
                 stop = last * plan.steps_per_epoch
                 signals.hold()  # until the checkpoint has put the metrics of the epoch back
-                model.fit(
-                    training_batches(rows, plan.batch_size, seed, step, stop, mixture),
+                ordered = training_batches(rows, plan.batch_size, seed, step, stop, mixture)
+                trainer.fit(
+                    normalized(ordered, plan.micro_batches),
                     initial_epoch=epoch,
                     epochs=last,
-                    steps_per_epoch=plan.steps_per_epoch - done,
+                    steps_per_epoch=(plan.steps_per_epoch - done) * plan.micro_batches,
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=verbosity(),
@@ -201,10 +204,8 @@ def train_stage(
                 checkpoint.save()
             print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
             raise
-        finally:
-            model.preprocessor = preprocessor
-    steps = int(model.optimizer.iterations)
-    checkpoint.restore_best(model)
+    steps = int(trainer.optimizer.iterations)
+    checkpoint.restore_best(trainer)
     best = checkpoint.state
     return {
         "steps": steps,
@@ -217,7 +218,7 @@ def train_stage(
     }
 
 
-def compiles(setting, model):
+def compiles(setting):
     """Whether to compile the training step with XLA; on TensorFlow's CPU kernels it never paid."""
     if setting != "auto":
         return setting == "true"

@@ -1,0 +1,295 @@
+"""Muon for the hidden matrices and AdamW for the rest, made for exactness and for speed."""
+
+import math
+
+import keras
+from keras import ops
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step
+UPDATE_SIZE = 0.2  # root mean square of an orthogonal update: about that of AdamW's
+GROWTH_STEPS = 2_000  # without overflow, before the scale of a float16 loss doubles
+MAX_SKIPPED_SCALE = 2.0**15
+
+
+@keras.saving.register_keras_serializable(package="keras_vngpt")
+class MuonAdamW(keras.optimizers.Optimizer):
+    """Muon for 2-D kernels, AdamW for embeddings and norms, or AdamW for all.
+
+    What `keras.optimizers.Muon` does, and besides:
+
+    - Matrices of one shape are made orthogonal together, as one batched product.
+    - A step whose gradients are not finite changes nothing but the step count, and is counted.
+    - Gradients are summed over replicas before their norm is taken, and over micro-batches, so
+      that many devices and many parts do what one device does with the whole batch.
+
+    Args:
+        learning_rate: float or schedule, of the matrices.
+        adam_share: float, the learning rate of embeddings and norms as a share of it.
+        matrices: "muon" or "adamw".
+        momentum: float, of Muon, with Nesterov's look ahead.
+        newton_schulz_steps: int.
+        newton_schulz_dtype: "float32" or "bfloat16", of those steps.
+        beta_1: float, of AdamW.
+        beta_2: float, of AdamW.
+        epsilon: float, of AdamW.
+        weight_decay: float, decoupled; norms have none.
+        global_clipnorm: float or `None`, the largest norm of all gradients together.
+        micro_batches: int, calls whose gradients are averaged to one step.
+        scale_loss: bool, whether the loss is scaled dynamically, as float16 wants it.
+        **kwargs: as for `keras.optimizers.Optimizer`.
+
+    Attributes:
+        skipped: int variable, steps in a row that were left out and that no scale explains.
+
+    Example:
+        >>> model.compile(optimizer=MuonAdamW(6e-3))
+
+    References:
+        - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
+        - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
+        - [Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101), AdamW.
+    """
+
+    def __init__(
+        self,
+        learning_rate=6e-3,
+        adam_share=0.5,
+        matrices="muon",
+        momentum=0.95,
+        newton_schulz_steps=5,
+        newton_schulz_dtype="float32",
+        beta_1=0.9,
+        beta_2=0.95,
+        epsilon=1e-7,
+        weight_decay=0.01,
+        global_clipnorm=None,
+        micro_batches=1,
+        scale_loss=False,
+        name="muon_adamw",
+        **kwargs,
+    ):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.adam_share = adam_share
+        self.matrices = matrices
+        self.momentum = momentum
+        self.newton_schulz_steps = newton_schulz_steps
+        self.newton_schulz_dtype = newton_schulz_dtype
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.decay = weight_decay
+        self.clip = global_clipnorm
+        self.micro_batches = micro_batches
+        self.scales_loss = scale_loss
+
+    def build(self, var_list):
+        if self.built:
+            return
+        super().build(var_list)
+
+        def like(variables, name):
+            return [self.add_variable_from_reference(v, name=name) for v in variables]
+
+        self._is_matrix = [
+            self.matrices == "muon" and len(v.shape) == 2 and "embedding" not in v.path
+            for v in var_list
+        ]
+        self._first = like(var_list, "momentum")
+        adam = [v for v, is_matrix in zip(var_list, self._is_matrix, strict=True) if not is_matrix]
+        self._second = dict(zip([v.path for v in adam], like(adam, "velocity"), strict=True))
+        self._sums = like(var_list, "sum") if self.micro_batches > 1 else []
+
+        def number(name, dtype, initial):
+            return self.add_variable(
+                (), initializer=keras.initializers.Constant(initial), dtype=dtype, name=name
+            )
+
+        self.micro_step = number("micro_step", "int32", 0)
+        self.skipped = number("skipped", "int32", 0)
+        self.loss_scale = number("loss_scale", "float32", 2.0**15 if self.scales_loss else 1.0)
+        self.good_steps = number("good_steps", "int32", 0)
+
+    def scale_loss(self, loss):
+        return loss * ops.cast(self.loss_scale, loss.dtype) if self.scales_loss else loss
+
+    def apply(self, grads, trainable_variables=None):
+        """Take a step, or the part of one that a micro-batch is."""
+        variables = list(trainable_variables or self._trainable_variables)
+        if not self.built:
+            self.build(variables)
+        grads = _summed_over_replicas(
+            [
+                ops.zeros(v.shape, v.dtype) if g is None else ops.convert_to_tensor(g)
+                for g, v in zip(grads, variables, strict=True)
+            ]
+        )
+        sums = [self._sums[self._get_variable_index(v)] for v in variables if self._sums]
+        if sums:
+            grads = [s + ops.cast(g, s.dtype) for s, g in zip(sums, grads, strict=True)]
+        state = self._state(variables)
+
+        def keep():
+            """Between two steps: only the sums go on."""
+            return [ops.convert_to_tensor(v) for v in state], grads if sums else []
+
+        def step():
+            new = ops.cond(
+                ops.isfinite(self._norm(grads)),
+                lambda: self._stepped(grads, variables),
+                self._left_out_of(state),
+            )
+            return new, [ops.zeros_like(s) for s in sums]
+
+        if sums:
+            micro_step = (self.micro_step + 1) % self.micro_batches
+            is_step = ops.equal(micro_step, 0)
+            values, new_sums = ops.cond(is_step, step, keep)
+            _write([self.micro_step, self._iterations, *state, *sums],
+                   [micro_step, self._iterations + ops.cast(is_step, self._iterations.dtype),
+                    *values, *new_sums])  # fmt: skip
+        else:
+            values, _ = step()
+            _write([self._iterations, *state], [self._iterations + 1, *values])
+
+    def _state(self, variables):
+        """Everything that a step may change, the counter of steps apart."""
+        index = [self._get_variable_index(v) for v in variables]
+        return [
+            *variables,
+            *(self._first[i] for i in index),
+            *(self._second[v.path] for v in variables if v.path in self._second),
+            self.skipped,
+            self.loss_scale,
+            self.good_steps,
+        ]
+
+    def _norm(self, grads):
+        """Of all gradients together, as they come: scaled, and summed over micro-batches."""
+        return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads))
+
+    def _left_out_of(self, state):
+        def left_out():
+            *values, skipped, scale, _ = (ops.convert_to_tensor(v) for v in state)
+            is_scaled = scale > 1.0
+            return [
+                *values,
+                ops.where(is_scaled, 0, skipped + 1),
+                ops.where(is_scaled, scale / 2, scale),
+                ops.zeros_like(skipped),
+            ]
+
+        return left_out
+
+    def _stepped(self, grads, variables):
+        """The state after a step."""
+        scale = ops.convert_to_tensor(self.loss_scale)
+        factor = 1.0 / (scale * self.micro_batches)
+        if self.clip:
+            factor = factor * ops.minimum(1.0, self.clip / (self._norm(grads) * factor + 1e-12))
+        rate = ops.cast(self.learning_rate, "float32")
+        step = ops.cast(self._iterations + 1, "float32")
+        correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+
+        first, second, updates, to_orthogonal = {}, {}, {}, {}
+        for i, (grad, v) in enumerate(zip(grads, variables, strict=True)):
+            index = self._get_variable_index(v)
+            grad = grad * ops.cast(factor, grad.dtype)
+            m = ops.convert_to_tensor(self._first[index])
+            if self._is_matrix[index]:
+                first[i] = m * self.momentum + grad
+                to_orthogonal.setdefault(tuple(v.shape), {})[i] = grad + first[i] * self.momentum
+            else:
+                s = ops.convert_to_tensor(self._second[v.path])
+                first[i] = m + (grad - m) * (1 - self.beta_1)
+                second[i] = s + (ops.square(grad) - s) * (1 - self.beta_2)
+                direction = first[i] / (ops.sqrt(second[i]) + self.epsilon)
+                updates[i] = direction * ops.cast(correction, grad.dtype)
+        for shape, of_shape in to_orthogonal.items():
+            size = UPDATE_SIZE * math.sqrt(max(shape))
+            whole = self._orthogonal(ops.stack(list(of_shape.values()))) * size
+            updates |= dict(zip(of_shape, ops.unstack(whole, len(of_shape)), strict=True))
+
+        weights = []
+        for i, v in enumerate(variables):
+            is_matrix = self._is_matrix[self._get_variable_index(v)]
+            of_this = ops.cast(rate if is_matrix or self.matrices != "muon"
+                               else rate * self.adam_share, v.dtype)  # fmt: skip
+            value = ops.convert_to_tensor(v)
+            if self.decay and len(v.shape) > 1:
+                value = value * (1 - of_this * self.decay)
+            weights.append(value - of_this * ops.cast(updates[i], v.dtype))
+
+        good_steps = self.good_steps + 1
+        grows = good_steps >= GROWTH_STEPS if self.scales_loss else False
+        return [
+            *weights,
+            *(first[i] for i in range(len(variables))),
+            *(second[i] for i in sorted(second)),
+            ops.zeros_like(ops.convert_to_tensor(self.skipped)),
+            ops.where(grows, scale * 2, scale),
+            ops.where(grows, 0, good_steps),
+        ]
+
+    def _orthogonal(self, x):
+        """The nearest orthogonal matrices to [matrices, rows, columns], nearly (Newton-Schulz)."""
+        is_tall = x.shape[1] > x.shape[2]
+        dtype = x.dtype
+        if is_tall:
+            x = ops.transpose(x, (0, 2, 1))
+        norm = ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
+        x = ops.cast(x / (norm + 1e-7), self.newton_schulz_dtype)
+        a, b, c = COEFFICIENTS
+        for _ in range(self.newton_schulz_steps):
+            square = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
+            x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
+        x = ops.cast(x, dtype)
+        return ops.transpose(x, (0, 2, 1)) if is_tall else x
+
+    def get_config(self):
+        config = super().get_config()
+        for name in "weight_decay clipnorm clipvalue global_clipnorm".split():
+            config.pop(name, None)
+        return {
+            **config,
+            "adam_share": self.adam_share,
+            "matrices": self.matrices,
+            "momentum": self.momentum,
+            "newton_schulz_steps": self.newton_schulz_steps,
+            "newton_schulz_dtype": self.newton_schulz_dtype,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "weight_decay": self.decay,
+            "global_clipnorm": self.clip,
+            "micro_batches": self.micro_batches,
+            "scale_loss": self.scales_loss,
+        }
+
+
+def _replicas():
+    """TensorFlow's context of a replica among several, or nothing."""
+    if keras.config.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return context if context and context.num_replicas_in_sync > 1 else None
+
+
+def _summed_over_replicas(grads):
+    replicas = _replicas()
+    return replicas.all_reduce("SUM", grads) if replicas else grads
+
+
+def _write(variables, values):
+    """Assign to variables, on every replica."""
+    replicas = _replicas()
+    if not replicas:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return
+
+    def on_all(strategy, *values):
+        for variable, value in zip(variables, values, strict=True):
+            variable = getattr(variable, "value", variable)
+            strategy.extended.update(variable, lambda v, x: v.assign(x), (value,), group=False)
+
+    replicas.merge_call(on_all, tuple(map(ops.convert_to_tensor, values)))

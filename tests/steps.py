@@ -1,0 +1,110 @@
+"""Trains a small model for some steps and prints the losses and a digest of the weights, as JSON.
+
+    python tests/steps.py --micro_batches 4
+    python tests/steps.py --replicas 2
+    KERAS_BACKEND=jax python tests/steps.py --processes 2 --process 0 --port 12345
+
+What the tests of equivalence compare; each line runs in a process of its own, because devices and
+backend are chosen before anything else.
+"""
+
+import argparse
+import json
+import os
+
+BATCH, LENGTH, VOCABULARY = 8, 24, 64
+
+
+def triples(steps):
+    """Batches with unequal weights, some rows without any, two segments to a row."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        # Half of the tokens follow from the one before: there is something to learn.
+        ids = rng.integers(5, VOCABULARY, (BATCH, LENGTH))
+        ids[:, 1::2] = (ids[:, 0::2] * 7) % (VOCABULARY - 5) + 5
+        segments = np.ones((BATCH, LENGTH), "int32")
+        segments[:, LENGTH // 2 :] = 2
+        weight = rng.random((BATCH, LENGTH)) * rng.choice([0.0, 0.1, 3.0], (BATCH, 1))
+        weight[0] = 1.0
+        target = np.roll(ids, -1, axis=1)
+        yield {"token_ids": ids.astype("int32"), "padding_mask": segments}, target, weight
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--micro_batches", type=int, default=1)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--process", type=int, default=0)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--recompute", action="store_true")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--optimizer", default="muon")
+    given = parser.parse_args()
+
+    if os.environ.get("KERAS_BACKEND") == "jax" and given.processes > 1:
+        import jax
+
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_vngpt.data.pipeline import normalized
+    from keras_vngpt.models.backbone import VnGPTBackbone
+    from keras_vngpt.models.causal_lm import VnGPTCausalLM
+    from keras_vngpt.training.devices import replicas, processes
+    from keras_vngpt.training.optimizers import make_optimizer
+    from keras_vngpt.training.trainer import Trainer
+
+    if given.processes > 1:
+        processes(given.processes, given.process, given.port)
+
+    def fixed(index, shape):
+        """The same weights on every backend."""
+        return np.random.default_rng(index).normal(scale=0.1, size=shape)
+
+    with replicas(given.replicas):
+        backbone = VnGPTBackbone(
+            VOCABULARY, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=24,
+            recompute=given.recompute, dropout=given.dropout,
+        )  # fmt: skip
+        trainer = Trainer(VnGPTCausalLM(backbone))
+        for i, weight in enumerate(backbone.weights):
+            if len(weight.shape) == 2:
+                weight.assign(fixed(i, weight.shape))
+        optimizer = make_optimizer(
+            given.optimizer, 1e-2, given.steps, micro_batches=given.micro_batches
+        )
+        trainer.compile(optimizer=optimizer, jit_compile=keras.config.backend() != "tensorflow")
+    for i, variable in enumerate(v for v in trainer.variables if "seed" in v.path):
+        variable.assign([0, i])
+
+    x, y, w = (
+        tf.nest.map_structure(lambda *a: np.concatenate(a), *parts)
+        for parts in zip(*triples(given.steps), strict=True)
+    )
+    batches = tf.data.Dataset.from_tensor_slices((x, y.astype("int32"), w.astype("float32")))
+    batches = normalized(batches.batch(BATCH, drop_remainder=True), given.micro_batches)
+
+    class Losses(keras.callbacks.Callback):
+        values = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.values.append(float(logs["loss"]) * (batch + 1))  # Keras shows the mean
+
+    trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[Losses()])
+    losses = np.diff(Losses.values, prepend=0.0).reshape(given.steps, -1).mean(axis=1)
+    weights = [np.asarray(keras.ops.convert_to_numpy(w)).ravel() for w in backbone.weights]
+    print(
+        json.dumps(
+            {"losses": losses.tolist(), "weights": np.concatenate(weights)[::7].tolist()}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
