@@ -56,7 +56,7 @@ def main():
     from keras_vngpt.data.pipeline import normalized
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
-    from keras_vngpt.training.devices import replicas, processes
+    from keras_vngpt.training.devices import processes, replicas
     from keras_vngpt.training.optimizers import make_optimizer
     from keras_vngpt.training.trainer import Trainer
 
@@ -99,11 +99,7 @@ def main():
     trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[Losses()])
     losses = np.diff(Losses.values, prepend=0.0).reshape(given.steps, -1).mean(axis=1)
     weights = [np.asarray(keras.ops.convert_to_numpy(w)).ravel() for w in backbone.weights]
-    print(
-        json.dumps(
-            {"losses": losses.tolist(), "weights": np.concatenate(weights)[::7].tolist()}
-        )
-    )
+    print(json.dumps({"losses": losses.tolist(), "weights": np.concatenate(weights)[::7].tolist()}))
 
 
 if __name__ == "__main__":

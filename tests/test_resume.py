@@ -18,7 +18,6 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.faults import Faults
 from keras_vngpt.training.checkpoint import read_state, write_state
-from keras_vngpt.training.finite import FiniteSteps
 
 TINY = {
     "skip": ["finetune", "evaluate", "export"],
@@ -137,35 +136,6 @@ def test_a_state_keeps_every_bit(tmp_path, dtype):
     (first, second), notes = read_state(tmp_path / "a.state")
     assert first.dtype == kept.dtype and first.tobytes() == kept.tobytes()
     assert second.shape == () and second == 7 and notes == {"note": 0.1}
-
-
-def test_a_step_whose_gradients_are_not_finite_changes_nothing():
-    for inner in (keras.optimizers.Muon(0.1, weight_decay=0.1), keras.optimizers.AdamW(0.1)):
-        variables = [keras.Variable(np.ones((2, 3), "float32"), name="kernel")]
-        optimizer = FiniteSteps(inner)
-        optimizer.build(variables)
-
-        def apply(value, optimizer=optimizer, variables=variables):
-            optimizer.apply([keras.ops.full((2, 3), value)], variables)
-            of_weights = [v for v in optimizer.variables if v.shape == (2, 3)]
-            return [v.numpy() for v in (*variables, *of_weights)]
-
-        before = apply(0.5)
-        for n, value in enumerate((np.nan, np.inf), 1):
-            np.testing.assert_array_equal(apply(value), before)
-            assert int(optimizer.skipped) == n and int(optimizer.iterations) == n + 1
-        assert not np.array_equal(apply(0.5), before) and int(optimizer.skipped) == 0
-
-
-def test_a_scale_of_the_loss_that_was_too_large_is_no_fault():
-    variables = [keras.Variable(np.ones(3, "float32"))]
-    optimizer = FiniteSteps(keras.optimizers.SGD(1.0), scales_loss=True)
-    optimizer.build(variables)
-    scale = float(optimizer.dynamic_scale)
-    optimizer.apply([keras.ops.full((3,), np.inf)], variables)
-    assert int(optimizer.skipped) == 0 and float(optimizer.dynamic_scale) == scale / 2
-    optimizer.apply([keras.ops.full((3,), scale / 2)], variables)  # a gradient of 1
-    np.testing.assert_array_equal(variables[0].numpy(), np.zeros(3))
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

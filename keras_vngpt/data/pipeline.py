@@ -47,7 +47,7 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None):
 
 
 def normalized(batches, micro_batches=1):
-    """Batches whose weights add up to 1, cut into parts whose losses have the batch's as their mean.
+    """Batches whose weights add up to 1, cut into parts whose losses average to the batch's.
 
     With weights like these the loss is a sum, and parts of a batch add up to the batch however
     unequal their weights are: on one device after another, or on several at once.

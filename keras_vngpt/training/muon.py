@@ -136,7 +136,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
                 lambda: self._stepped(grads, variables),
                 self._left_out_of(state),
             )
-            return new, [ops.zeros_like(s) for s in sums]
+            return new, [ops.zeros_like(g) for g in grads] if sums else []
 
         if sums:
             micro_step = (self.micro_step + 1) % self.micro_batches

@@ -56,9 +56,7 @@ class Plan:
             range(most, most // 2, -1), key=lambda n: abs(max(1, round(steps / n)) * n - steps)
         )
         per_epoch = max(1, round(steps / epochs))
-        return cls(
-            n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch, parts
-        )
+        return cls(n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch, parts)
 
     @property
     def tokens_per_step(self):

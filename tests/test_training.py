@@ -1,0 +1,218 @@
+"""The engine: however a step is computed, in parts, on several devices, it is one step."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from keras import ops
+
+from keras_vngpt.models.cross_entropy import chunked_cross_entropy, chunked_scores
+from keras_vngpt.training.muon import MuonAdamW
+
+RNG = np.random.default_rng(0)
+
+
+def steps(*arguments, backend="tensorflow", wait=True):
+    """Twenty steps in a process of their own: losses, and some of the weights."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests/steps.py", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend},
+    )
+    return finished(process) if wait else process
+
+
+def finished(process):
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    figures = json.loads(said.splitlines()[-1])
+    assert len(figures["losses"]) == 20
+    return figures
+
+
+def assert_equal(a, b, rtol=1e-5):
+    np.testing.assert_allclose(a["losses"], b["losses"], rtol=rtol)
+    np.testing.assert_allclose(a["weights"], b["weights"], atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return steps()
+
+
+def test_twenty_steps_learn(plain):
+    assert np.mean(plain["losses"][-5:]) < np.mean(plain["losses"][:5])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--micro_batches", 8],
+        ["--replicas", 2],
+        ["--replicas", 2, "--micro_batches", 4],
+        ["--recompute"],
+    ],
+)
+def test_a_batch_in_parts_or_on_two_devices_or_recomputed_is_the_same_batch(plain, arguments):
+    assert_equal(steps(*arguments), plain)
+
+
+def test_dropout_is_the_same_when_activations_are_made_again():
+    assert_equal(steps("--dropout", 0.3, "--recompute"), steps("--dropout", 0.3))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--micro_batches", 4]])
+def test_jax_and_tensorflow_take_the_same_steps(plain, arguments):
+    assert_equal(steps(*arguments, backend="jax"), plain)
+
+
+def test_two_processes_are_one(plain):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [
+        steps("--processes", 2, "--process", i, "--port", port, backend="jax", wait=False)
+        for i in (0, 1)
+    ]
+    first, second = map(finished, both)
+    assert first == second
+    assert_equal(first, plain)
+
+
+def head(dtype, positions=50, hidden_dim=8, vocabulary_size=30):
+    hidden = ops.cast(RNG.normal(size=(positions, hidden_dim)), dtype)
+    embeddings = ops.cast(RNG.normal(size=(vocabulary_size, hidden_dim)), dtype)
+    target = RNG.integers(0, vocabulary_size, positions)
+    return hidden, embeddings, target, RNG.random(positions).astype("float32")
+
+
+def gradients(loss, *arguments):
+    tf = pytest.importorskip("tensorflow")
+    arguments = [tf.convert_to_tensor(a) for a in arguments]
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        value = loss(*arguments)
+    found = tape.gradient(value, arguments)
+    return float(value), [ops.convert_to_numpy(ops.cast(g, "float32")) for g in found]
+
+
+@pytest.mark.parametrize("at_once", [1, 7 * 30, 10**9])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
+def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once):
+    hidden, embeddings, target, weight = head(dtype)
+
+    def plain(hidden, embeddings):
+        logits = ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), "float32")
+        nats = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
+        return ops.sum(nats * weight)
+
+    value, found = gradients(
+        lambda h, e: chunked_cross_entropy(h, e, target, weight, at_once), hidden, embeddings
+    )
+    expected, wanted = gradients(plain, hidden, embeddings)
+    assert value == pytest.approx(expected, rel=tolerance)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+
+
+def test_a_certain_target_has_a_small_gradient_in_bfloat16_too():
+    hidden, embeddings, target, weight = head("bfloat16", positions=4)
+    hidden = ops.take(embeddings, target, axis=0) * 6  # its own embedding is by far the likeliest
+    _, (to_hidden, _) = gradients(
+        lambda h, e: chunked_cross_entropy(h, e, target, weight), hidden, embeddings
+    )
+    nats, is_likeliest = chunked_scores(hidden, embeddings, target)
+    for row, n, likeliest in zip(to_hidden, np.array(nats), np.array(is_likeliest), strict=True):
+        if likeliest and n < 1e-3:
+            assert np.abs(row).max() < 1e-2
+
+
+def test_scores_in_chunks_are_those_of_all_logits():
+    hidden, embeddings, target, _ = head("float32")
+    logits = np.array(hidden) @ np.array(embeddings).T
+    nats, is_likeliest = chunked_scores(hidden, embeddings, target, logits_at_once=90)
+    expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(50), target]
+    np.testing.assert_allclose(np.array(nats), expected, rtol=1e-5)
+    np.testing.assert_array_equal(np.array(is_likeliest), logits.argmax(-1) == target)
+
+
+def trained(optimizer, n_steps=5):
+    rng = np.random.default_rng(1)
+    shapes = {
+        "a": (8, 8),
+        "b": (8, 20),
+        "c": (20, 8),
+        "d": (8, 8),
+        "norm": (5,),
+        "embedding": (9, 4),
+    }
+    variables = [
+        keras.Variable(rng.normal(size=shape).astype("float32"), name=name)
+        for name, shape in shapes.items()
+    ]
+    optimizer.build(variables)
+    for _ in range(n_steps):
+        grads = [ops.convert_to_tensor(rng.normal(size=v.shape), "float32") for v in variables]
+        optimizer.apply(grads, variables)
+    return [v.numpy() for v in variables]
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (
+            MuonAdamW(1e-2, global_clipnorm=1.0, weight_decay=0.0),
+            keras.optimizers.Muon(
+                1e-2, adam_lr_ratio=0.5, adam_beta_2=0.95, global_clipnorm=1.0,
+                weight_decay=0.0, adam_weight_decay=0.0,
+            ),
+        ),
+        (
+            MuonAdamW(1e-2, matrices="adamw", global_clipnorm=1.0, weight_decay=0.0),
+            keras.optimizers.AdamW(1e-2, beta_2=0.95, global_clipnorm=1.0, weight_decay=0.0),
+        ),
+    ],
+)  # fmt: skip
+def test_the_optimizer_is_that_of_keras(ours, theirs):
+    for a, b in zip(trained(ours), trained(theirs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("matrices", ["muon", "adamw"])
+def test_a_step_whose_gradients_are_not_finite_changes_nothing(matrices):
+    variables = [keras.Variable(np.ones((2, 3), "float32"), name="kernel")]
+    optimizer = MuonAdamW(0.1, matrices=matrices, weight_decay=0.1)
+    optimizer.build(variables)
+
+    def apply(value):
+        optimizer.apply([ops.full((2, 3), value)], variables)
+        of_weights = [v for v in optimizer.variables if v.shape == (2, 3)]
+        return [v.numpy() for v in (*variables, *of_weights)]
+
+    before = apply(0.5)
+    for n, value in enumerate((np.nan, np.inf), 1):
+        np.testing.assert_array_equal(apply(value), before)
+        assert int(optimizer.skipped) == n and int(optimizer.iterations) == n + 1
+    assert not np.array_equal(apply(0.5), before) and int(optimizer.skipped) == 0
+
+
+def test_a_scale_of_the_loss_that_was_too_large_is_no_fault():
+    variables = [keras.Variable(np.ones(3, "float32"))]
+    optimizer = MuonAdamW(1.0, scale_loss=True, weight_decay=0.0)
+    optimizer.build(variables)
+    scale = float(optimizer.loss_scale)
+    assert float(optimizer.scale_loss(ops.ones(()))) == scale
+    optimizer.apply([ops.full((3,), np.inf)], variables)
+    assert int(optimizer.skipped) == 0 and float(optimizer.loss_scale) == scale / 2
+    np.testing.assert_array_equal(variables[0].numpy(), np.ones(3))
+    optimizer.apply([ops.full((3,), scale / 2)], variables)  # a gradient of 1
+    mean = next(v for v in optimizer.variables if "momentum" in v.path)
+    np.testing.assert_allclose(mean.numpy(), np.full(3, 0.1), rtol=1e-5)
