@@ -1,0 +1,28 @@
+"""The line on top of every table: versions and the machine."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def describe(packages):
+    """One line, of the packages of this environment that are installed."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join([*found, f"Python {platform.python_version()}", processor()])
+
+
+def processor():
+    """The name of the processor and how many of its cores this process may use."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [x for x in information.read_text().split("\n") if x.startswith("model name")]
+        name = names[0].partition(":")[2].strip() if names else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {name}"
