@@ -34,7 +34,7 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
     """
     if not is_tensorflow():  # the package itself imports it, the rooms used here do not
         package = types.ModuleType("keras_vngpt")
-        package.__path__ = [str(Path(__file__).parents[2] / "keras_vngpt")]
+        package.__path__ = [str(Path(__file__).resolve().parents[2] / "keras_vngpt")]
         sys.modules["keras_vngpt"] = package
     from keras_vngpt.models.backbone import PRESETS, VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
@@ -50,8 +50,11 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
         jit_compile=xla,
     )
 
+    # KerasHub's own `fit` takes arrays and tf.data alone.
+    of_class = type(model).fit if is_tensorflow() else keras.Model.fit
+
     def fit(batches, steps):
-        model.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+        of_class(model, batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
 
     return model, sizes, fit, lambda batch: model.train_on_batch(*batch)
 
