@@ -24,5 +24,9 @@ def processor():
     if information.exists():
         names = [x for x in information.read_text().split("\n") if x.startswith("model name")]
         name = names[0].partition(":")[2].strip() if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores of {name}"
+    return f"{cores()} cores of {name}"
+
+
+def cores():
+    """How many cores this process may use; what a program's own default is, varies."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -20,7 +20,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from machine import describe
+from machine import cores, describe
 
 import keras_vngpt
 from keras_vngpt.data.pipeline import training_batches
@@ -159,6 +159,7 @@ def run_peer(given, model, seed, steps, learning_rate):
     command = [given.peer, PEER, "--layout", PEERS[model], "--sizes", json.dumps(sizes)]
     command += ["--rows", work / "train", "--validation", work / "validation", "--order", order]
     command += ["--bits_per_nat", ours["bits_per_nat"], "--seed", seed]
+    command += ["--threads", cores()]  # as many as TensorFlow takes by itself
     command += ["--learning_rate", learning_rate, "--beta2", given.peer_beta2]
     command += ["--weight_decay", given.peer_weight_decay, "--dtype", given.peer_dtype]
     command += [] if given.peer_eager else ["--compiled"]

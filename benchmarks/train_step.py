@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from arithmetic import operations_per_token
-from machine import describe
+from machine import cores, describe
 from workers import Worker
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # PyTorch's name,
 
 def commands(given, preset):
     """Every line of the table: `(program, configuration, dtype)` to the start of a command."""
-    shape = ["--rows", given.rows, "--length", given.length]
+    shape = ["--rows", given.rows, "--length", given.length, "--threads", given.threads]
     found = {}
     for dtype, policy in DTYPES.items():
         for optimizer in ("adamw", "muon"):
@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--steps", type=int, default=8, help="in a turn")
     parser.add_argument("--rows", type=int, default=16, help="in a step")
     parser.add_argument("--length", type=int, default=128, help="positions in a row")
+    parser.add_argument("--threads", type=int, default=cores(), help="of every program")
     parser.add_argument("--data", help="packed rows: RUN/work/pretrain/train; else random ones")
     parser.add_argument(
         "--only",
@@ -64,7 +65,10 @@ def main():
     )
     given = parser.parse_args()
     print(describe(["keras", "tensorflow", "numpy"]))
-    print(f"{given.rows} rows of {given.length}, {given.rounds} rounds of {given.steps} steps")
+    print(
+        f"{given.rows} rows of {given.length}, {given.rounds} rounds of {given.steps} steps, "
+        f"{given.threads} threads"
+    )
     for preset in given.preset or ["tiny", "small"]:
         measure(given, preset)
 

@@ -69,8 +69,13 @@ def main():
     parser.add_argument("--rows", type=int, default=16, help="in a step")
     parser.add_argument("--length", type=int, default=128, help="positions in a row")
     parser.add_argument("--data", help="folder with packed rows; by default random ones")
+    parser.add_argument("--threads", type=int, help="by default as TensorFlow chooses")
     given = parser.parse_args()
 
+    if given.threads and is_tensorflow():
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(given.threads)
     keras.utils.set_random_seed(0)
     model, sizes, fit, step = make_training(
         given.preset, given.decoder, given.optimizer, given.dtype, given.xla, given.length

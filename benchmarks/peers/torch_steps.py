@@ -30,8 +30,11 @@ def main():
     parser.add_argument("--compiled", action="store_true", help="torch.compile")
     parser.add_argument("--implementation", choices=("fused", "foreach"), default="fused")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="by default as PyTorch chooses")
     given = parser.parse_args()
 
+    if given.threads:
+        torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     model = make_model(given.layout, given.sizes, given.length).to(given.device)
     training = Training(model, given.dtype, given.compiled, implementation=given.implementation)
