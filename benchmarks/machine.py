@@ -14,7 +14,9 @@ def describe(packages):
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join([*found, f"Python {platform.python_version()}", processor()])
+    found += [f"Python {platform.python_version()}", processor()]
+    # Other work takes more from programs whose threads wait for each other: compare on an idle one.
+    return ", ".join(found) + f", load {os.getloadavg()[0]:.1f}"
 
 
 def processor():

@@ -17,6 +17,7 @@ import csv
 import json
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,20 +53,22 @@ def main():
     )
     given = parser.parse_args()
 
-    results = Results(Path(given.folder, "results.jsonl"))
+    own = ("folder", "seeds", "peer", "peer_learning_rates")  # may differ from call to call
+    settings = {name: value for name, value in vars(given).items() if name not in own}
+    results = Results(Path(given.folder, "results.jsonl"), settings)
     first_seed = given.seeds[0]
     for seed in given.seeds:
         for model in OURS:
             results.get((model, seed, "tokens"), run_ours, given, model, seed, given.tokens)
     first = results[FIRST, first_seed, "tokens"]
-    rates = {}
+    rates, steps = {}, first["steps"]
     for model in PEERS:
         for seed in given.seeds:
             tried = given.peer_learning_rates if seed == first_seed else [rates[model]]
             found = {}
             for rate in tried:
                 key = model, seed, f"tokens, {rate:g}"
-                found[rate] = results.get(key, run_peer, given, model, seed, first["steps"], rate)
+                found[rate] = results.get(key, run_peer, given, model, seed, first, steps, rate)
             rates.setdefault(model, min(found, key=lambda r: found[r]["bits_per_byte"]))
 
     def equal_tokens(model):
@@ -77,9 +80,9 @@ def main():
     for model in MODELS[1:]:
         steps = round(first["steps"] * speeds[model] / speeds[FIRST])
         tokens = int(steps * first["tokens_per_step"])
-        run = (run_ours, tokens) if model in OURS else (run_peer, steps, rates[model])
+        run = (run_ours, tokens) if model in OURS else (run_peer, first, steps, rates[model])
         equal_time[model] = [
-            results.get((model, seed, "time"), run[0], given, model, seed, *run[1:])
+            results.get((model, seed, f"time, {steps} steps"), run[0], given, model, seed, *run[1:])
             for seed in given.seeds
         ]
     show(given, rates, speeds, {m: equal_tokens(m) for m in MODELS}, equal_time)
@@ -90,15 +93,20 @@ class Results:
 
     Args:
         path: of the file.
+        settings: dict, noted in each line; a file with others is refused.
     """
 
-    def __init__(self, path):
-        self.path, self.runs = path, {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").split("\n"):
-                if line.endswith("}"):  # the last may have been cut short
-                    run = json.loads(line)
-                    self.runs[run["model"], run["seed"], run["budget"]] = run
+    def __init__(self, path, settings):
+        self.path, self.settings, self.runs = path, settings, {}
+        if not path.exists():
+            return
+        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = lines[:-1]  # after the last end of a line: nothing, or a run that was cut short
+        for run in map(json.loads, lines):
+            if run["settings"] != settings:
+                sys.exit(f"{path}: is of other settings, {run['settings']}. Take another --folder")
+            self.runs[run["model"], run["seed"], run["budget"]] = run
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def __getitem__(self, key):
         return self.runs[key]
@@ -107,7 +115,8 @@ class Results:
         """The figures of a run, `run(*arguments)`; it is run if they are not there."""
         if key not in self.runs:
             print(f"\n{', '.join(map(str, key))}", flush=True)
-            figures = dict(zip(("model", "seed", "budget"), key, strict=True)) | run(*arguments)
+            figures = dict(zip(("model", "seed", "budget"), key, strict=True))
+            figures |= {"settings": self.settings} | run(*arguments)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(figures) + "\n")
@@ -149,9 +158,8 @@ def run_ours(given, model, seed, tokens):
     }
 
 
-def run_peer(given, model, seed, steps, learning_rate):
+def run_peer(given, model, seed, ours, steps, learning_rate):
     """A peer on the rows of our run of the same seed, in their order."""
-    ours = Results(Path(given.folder, "results.jsonl"))[FIRST, seed, "tokens"]
     work = Path(given.folder, run_name(given, FIRST, seed, given.tokens), "work", "pretrain")
     order = Path(given.folder, f"order-{seed}.npy")
     np.save(order, order_of_rows(work / "train", ours["batch_size"], seed, steps))
