@@ -19,7 +19,7 @@ from keras_vngpt import VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.models.backbone import PRESETS
-from keras_vngpt.models.likelihood import NegativeLogLikelihood
+from keras_vngpt.models.scores import Scores
 
 PEER = Path(__file__).parent / "peers" / "loss_torch.py"
 N_ROWS, LENGTH, TOLERANCE = 8, 64, 1e-4
@@ -51,7 +51,7 @@ def main():
     for variable in backbone.weights:  # some start from zero or one: they would hide a difference
         variable.assign(variable + generator.normal(0, 0.05, variable.shape))
     rows = random_rows(generator, sizes["vocabulary_size"])
-    ours = NegativeLogLikelihood(VnGPTCausalLM(backbone))(evaluation_batches(rows, N_ROWS))
+    ours = Scores(VnGPTCausalLM(backbone))(evaluation_batches(rows, N_ROWS))[0]
     with tempfile.TemporaryDirectory() as folder:
         rows.save(f"{folder}/rows")
         np.savez(f"{folder}/weights.npz", **in_their_layout(backbone))

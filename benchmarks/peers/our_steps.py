@@ -39,24 +39,19 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
     from keras_vngpt.models.backbone import PRESETS, VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
     from keras_vngpt.training.optimizers import make_optimizer
+    from keras_vngpt.training.trainer import Trainer
 
     sizes = PRESETS[preset]
     model = VnGPTCausalLM(
         VnGPTBackbone(**sizes, decoder=decoder, max_sequence_length=length, dtype=dtype)
     )
-    model.compile(
-        optimizer=make_optimizer(optimizer, 1e-3, total_steps=100_000),
-        weighted_metrics=[],
-        jit_compile=xla,
-    )
-
-    # KerasHub's own `fit` takes arrays and tf.data alone.
-    of_class = type(model).fit if is_tensorflow() else keras.Model.fit
+    trainer = Trainer(model)
+    trainer.compile(make_optimizer(optimizer, 1e-3, total_steps=100_000), jit_compile=xla)
 
     def fit(batches, steps):
-        of_class(model, batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+        trainer.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
 
-    return model, sizes, fit, lambda batch: model.train_on_batch(*batch)
+    return model, sizes, fit, lambda batch: trainer.train_on_batch(*batch)
 
 
 def main():

@@ -191,17 +191,19 @@ class MuonAdamW(keras.optimizers.Optimizer):
         first, second, updates, to_orthogonal = {}, {}, {}, {}
         for i, (grad, v) in enumerate(zip(grads, variables, strict=True)):
             index = self._get_variable_index(v)
-            grad = grad * ops.cast(factor, grad.dtype)
             m = ops.convert_to_tensor(self._first[index])
             if self._is_matrix[index]:
+                grad = grad * ops.cast(factor, grad.dtype)
                 first[i] = m * self.momentum + grad
                 to_orthogonal.setdefault(tuple(v.shape), {})[i] = grad + first[i] * self.momentum
             else:
                 s = ops.convert_to_tensor(self._second[v.path])
-                first[i] = m + (grad - m) * (1 - self.beta_1)
-                second[i] = s + (ops.square(grad) - s) * (1 - self.beta_2)
-                direction = first[i] / (ops.sqrt(second[i]) + self.epsilon)
-                updates[i] = direction * ops.cast(correction, grad.dtype)
+                # Every number first: each pass over a large tensor takes time.
+                of_grad = ops.cast((1 - self.beta_1) * factor, grad.dtype)
+                of_square = ops.cast((1 - self.beta_2) * factor * factor, grad.dtype)
+                first[i] = m * self.beta_1 + grad * of_grad
+                second[i] = s * self.beta_2 + ops.square(grad) * of_square
+                updates[i] = first[i] / (ops.sqrt(second[i]) + self.epsilon)
         for shape, of_shape in to_orthogonal.items():
             size = UPDATE_SIZE * math.sqrt(max(shape))
             whole = self._orthogonal(ops.stack(list(of_shape.values()))) * size
@@ -210,12 +212,12 @@ class MuonAdamW(keras.optimizers.Optimizer):
         weights = []
         for i, v in enumerate(variables):
             is_matrix = self._is_matrix[self._get_variable_index(v)]
-            of_this = ops.cast(rate if is_matrix or self.matrices != "muon"
-                               else rate * self.adam_share, v.dtype)  # fmt: skip
+            of_this = rate if is_matrix or self.matrices != "muon" else rate * self.adam_share
             value = ops.convert_to_tensor(v)
             if self.decay and len(v.shape) > 1:
-                value = value * (1 - of_this * self.decay)
-            weights.append(value - of_this * ops.cast(updates[i], v.dtype))
+                value = value * ops.cast(1 - of_this * self.decay, v.dtype)
+            of_update = ops.cast(of_this if is_matrix else of_this * correction, v.dtype)
+            weights.append(value - of_update * ops.cast(updates[i], v.dtype))
 
         good_steps = self.good_steps + 1
         grows = good_steps >= GROWTH_STEPS if self.scales_loss else False
