@@ -154,20 +154,28 @@ def train_tokenizer(
     """
     if not any(text.strip() for text in texts):
         raise Faults("tokenizer: there is no text to train on")
-    if words is None:
-        words = max(0.0, min(0.5, 1 - TOKENS_FOR_SYLLABLES / vocabulary_size))
-    try:
-        proto = _train(texts, vocabulary_size, kind, split_digits, words, max_bytes)
-    except RuntimeError as error:
-        limit = _supported_size(str(error))
-        if not shrink or limit > vocabulary_size:
-            relation = "at most" if limit < vocabulary_size else "at least"
-            raise Faults(
-                f"tokenizer.vocabulary_size: {vocabulary_size}; this text supports {relation} "
-                f"{limit}. Take that, or leave the setting out"
-            ) from None
-        announce(f"The text supports {limit} tokens, not {vocabulary_size}: taking {limit}.")
-        proto = _train(texts, limit, kind, split_digits, words, max_bytes)
+    share = words
+    if share is None:
+        share = max(0.0, min(0.5, 1 - TOKENS_FOR_SYLLABLES / vocabulary_size))
+    size = vocabulary_size
+    while True:
+        try:
+            proto = _train(texts, size, kind, split_digits, share, max_bytes)
+            break
+        except RuntimeError as error:
+            limit = _supported_size(str(error))
+            if share and words is None:  # a text this small is better spent on syllables alone
+                share = 0.0
+            elif not shrink or limit >= size:
+                relation = "at most" if limit < size else "at least"
+                raise Faults(
+                    f"tokenizer.vocabulary_size: {vocabulary_size}; this text supports {relation} "
+                    f"{limit}. Take that, or leave the setting out"
+                ) from None
+            else:
+                size = limit
+    if size < vocabulary_size:
+        announce(f"The text supports {size} tokens, not {vocabulary_size}: taking {size}.")
     if tone_placement == "auto":
         tone_placement = prevailing_tone_placement(texts[: 1 + len(texts) // 4])
     return VnGPTTokenizer(proto=proto, tone_placement=tone_placement)

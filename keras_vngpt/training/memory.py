@@ -8,9 +8,11 @@ import keras
 import numpy as np
 
 from keras_vngpt.faults import Faults
+from keras_vngpt.models.cross_entropy import LOGITS
 
 # Measured on CPU: what is kept of a layer for the way back, in values for each position.
-OF_WIDTH, OF_INTERMEDIATE, OF_SCORES = 14, 5, 1.2
+OF_WIDTH, OF_INTERMEDIATE, OF_SCORES = 14, 5, 2
+OF_WIDTH_RECOMPUTED = 3  # of a layer that is made again on the way back
 RUNTIME = 170e6  # bytes: the graph, the threads
 
 
@@ -26,15 +28,17 @@ def check_memory(stage, model, plan):
         Faults: it does not fit; the line names the settings to lower.
     """
     free = available_bytes()
-    fixed, needed = (step_bytes(model, n, plan.length) for n in (0, plan.batch_size))
+    rows = plan.batch_size // plan.micro_batches
+    fixed, needed = (step_bytes(model, n, plan.length) for n in (0, rows))
     if free is None or needed <= free:
         return
-    fits = int((free - fixed) / (needed - fixed) * plan.batch_size)
+    fits = int((free - fixed) / (needed - fixed) * rows)
     raise Faults(
         f"{stage}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
-        f"free. Lower {stage}.batch_size ({plan.batch_size}"
-        + (f", {fits} would fit" if fits > 0 else "")
-        + f"), {stage}.sequence_length ({plan.length}) or the model, with --restart"
+        f"free. With --restart: {stage}.micro_batches or {stage}.recompute for the same result, or "
+        f"a lower {stage}.batch_size ({plan.batch_size}"
+        + (f"; {fits} rows at once would fit" if fits > 0 else "")
+        + f"), {stage}.sequence_length ({plan.length}) or model"
     )
 
 
@@ -57,10 +61,13 @@ def step_bytes(model, batch_size, length):
         + OF_INTERMEDIATE * size.intermediate_dim
         + OF_SCORES * size.num_heads * length
     )
-    of_position = size.num_layers * of_layer + size.vocabulary_size
+    of_position = size.num_layers * of_layer
+    if getattr(size, "recompute", False):  # one layer at a time
+        of_position = of_layer + size.num_layers * OF_WIDTH_RECOMPUTED * size.hidden_dim
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
+    logits = 4 * 4 * LOGITS  # and what becomes of them on the way to the gradient
     # Gradients, as they come and clipped, and two moments.
-    return 4 * weights + item * of_position * batch_size * length + RUNTIME
+    return 4 * weights + item * of_position * batch_size * length + logits + RUNTIME
 
 
 def available_bytes():
