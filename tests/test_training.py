@@ -104,7 +104,7 @@ def gradients(loss, *arguments):
     return float(value), [ops.convert_to_numpy(ops.cast(g, "float32")) for g in found]
 
 
-@pytest.mark.parametrize("at_once", [1, 7 * 30, 10**9])
+@pytest.mark.parametrize("at_once", [1, 7, None])
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
 def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once):
     hidden, embeddings, target, weight = head(dtype)
@@ -138,10 +138,26 @@ def test_a_certain_target_has_a_small_gradient_in_bfloat16_too():
 def test_scores_in_chunks_are_those_of_all_logits():
     hidden, embeddings, target, _ = head("float32")
     logits = np.array(hidden) @ np.array(embeddings).T
-    nats, is_likeliest = chunked_scores(hidden, embeddings, target, logits_at_once=90)
+    nats, is_likeliest = chunked_scores(hidden, embeddings, target, at_once=3)
     expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(50), target]
     np.testing.assert_allclose(np.array(nats), expected, rtol=1e-5)
     np.testing.assert_array_equal(np.array(is_likeliest), logits.argmax(-1) == target)
+
+
+def test_gradients_in_float16_do_not_vanish_before_they_are_scaled():
+    hidden, embeddings, target, weight = head("float32", 5_000)
+    weight = weight / weight.sum()
+
+    def scaled(dtype, scale):
+        def loss(h, e):
+            return scale * chunked_cross_entropy(h, e, target, weight)
+
+        _, found = gradients(loss, *(ops.cast(x, dtype) for x in (hidden, embeddings)))
+        return [g / scale for g in found]
+
+    for scale in (2.0**15, 2.0**17):
+        for a, b in zip(scaled("float16", scale), scaled("float32", scale), strict=True):
+            assert np.linalg.norm(a - b) < 0.01 * np.linalg.norm(b)
 
 
 def trained(optimizer, n_steps=5):

@@ -3,9 +3,15 @@
 from keras import ops
 
 LOGITS = 2**21  # held at once, in float32: they stay in the cache of a processor
+FEWEST = 256  # positions at once, however large the vocabulary is
 
 
-def chunked_cross_entropy(hidden, embeddings, target, weight, logits_at_once=LOGITS):
+def positions_at_once(vocabulary_size):
+    """How many positions have their logits at once."""
+    return max(FEWEST, LOGITS // vocabulary_size)
+
+
+def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None):
     """The weighted cross-entropy of a tied head, summed, without all logits at once.
 
     The gradients are computed together with the loss, chunk by chunk of the positions, so that
@@ -16,7 +22,7 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, logits_at_once=LOG
         embeddings: float tensor [vocabulary_size, hidden_dim].
         target: int tensor [positions].
         weight: float32 tensor [positions].
-        logits_at_once: int, how many logits may exist at once.
+        at_once: int, positions whose logits exist at once; by default `positions_at_once`.
 
     Returns:
         A float32 scalar: the sum over the positions of weight times nats.
@@ -28,10 +34,13 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, logits_at_once=LOG
         - [Wijmans et al., 2024](https://arxiv.org/abs/2411.09009), section 3: why not to keep them.
     """
     dtype = hidden.dtype
-    positions, vocabulary_size = hidden.shape[0], embeddings.shape[0]
-    size = max(1, min(positions, logits_at_once // vocabulary_size))
+    positions = hidden.shape[0]
+    size = at_once or positions_at_once(embeddings.shape[0])
     target = ops.cast(target, "int32")
     weight = ops.cast(weight, "float32")
+    # Gradients are kept relative to the largest weight: those of 1/2048 would be 0 in float16.
+    largest_weight = ops.maximum(ops.max(weight), 1e-30)
+    weight = weight / largest_weight
 
     def part(hidden, embeddings, target, weight):
         logits = ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), "float32")
@@ -65,27 +74,28 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, logits_at_once=LOG
 
         def gradient(*arguments, upstream=None):
             (upstream,) = arguments if upstream is None else (upstream,)
-            scale = ops.cast(upstream, dtype)
-            return to_hidden * scale, ops.cast(to_embeddings, dtype) * scale
+            scale = ops.cast(upstream, "float32") * largest_weight
+            scaled = (ops.cast(x, "float32") * scale for x in (to_hidden, to_embeddings))
+            return tuple(ops.cast(x, dtype) for x in scaled)
 
-        return loss, gradient
+        return loss * largest_weight, gradient
 
     return total_loss(hidden, embeddings)
 
 
-def chunked_scores(hidden, embeddings, target, logits_at_once=LOGITS):
+def chunked_scores(hidden, embeddings, target, at_once=None):
     """The nats of each target, and whether it is the likeliest token, without all logits at once.
 
     Args:
         hidden: float tensor [positions, hidden_dim].
         embeddings: float tensor [vocabulary_size, hidden_dim].
         target: int tensor [positions].
-        logits_at_once: int, how many logits may exist at once.
+        at_once: int, positions whose logits exist at once; by default `positions_at_once`.
 
     Returns:
         `(nats, is_likeliest)`: float32 and bool tensors [positions].
     """
-    size = max(1, logits_at_once // embeddings.shape[0])
+    size = at_once or positions_at_once(embeddings.shape[0])
     nats, is_likeliest = [], []
     for start in range(0, hidden.shape[0], size):
         of_chunk = ops.cast(target[start : start + size], "int32")

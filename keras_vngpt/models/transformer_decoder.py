@@ -44,7 +44,7 @@ def attend(query, key, value, mask):
     Returns:
         A tensor like `query`.
     """
-    if keras.config.is_flash_attention_enabled() and keras.config.backend() != "tensorflow":
+    if keras.config.backend() != "tensorflow" and keras.distribution.list_devices("gpu"):
         return ops.dot_product_attention(query, key, value, mask=mask[:, None])
     query = ops.transpose(query * query.shape[-1] ** -0.5, (0, 2, 1, 3))
     key, value = ops.transpose(key, (0, 2, 3, 1)), ops.transpose(value, (0, 2, 1, 3))

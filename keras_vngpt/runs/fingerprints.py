@@ -7,7 +7,12 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
 
 FORMAT = 2  # of the rows; another one prepares everything anew
-WITHOUT_EFFECT = ("checkpoint_minutes", "keep_checkpoints")  # on what a run becomes
+WITHOUT_EFFECT = (
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "micro_batches",
+    "recompute",
+)  # on what a run becomes
 
 
 def fingerprint(*parts):
@@ -56,6 +61,7 @@ def differences(old, new):
     old, new = flatten(old), flatten(new)
     return [
         f"{name}: {old.get(name)} there, {new.get(name)} now"
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name) and not name.endswith(WITHOUT_EFFECT)
+        for name in new
+        # An older run lacks what is new since.
+        if old.get(name, new[name]) != new[name] and not name.endswith(WITHOUT_EFFECT)
     ]

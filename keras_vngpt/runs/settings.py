@@ -67,7 +67,7 @@ class StageSettings:
     """parts that the rows of a step are computed in, one after the other, to save memory; the
     result is the same"""
     recompute: bool = False
-    """make activations again on the way back instead of keeping them, to save memory"""
+    """make activations again on the way back instead of keeping them, to save memory (modern)"""
     epochs: Positive = 1
     """passes over the rows; a part of a pass is fine"""
     tokens: Count | None = None
@@ -228,6 +228,12 @@ def resolve_settings(config, given):
         )
     run = Path(settings.folder, settings.name)
     for stage in ("pretrain", "finetune"):
+        of_stage = getattr(settings, stage)
+        if of_stage.batch_size % of_stage.micro_batches:
+            faults.append(
+                f"{stage}.micro_batches: must part the rows of a step evenly. Received: "
+                f"{of_stage.micro_batches} for a {stage}.batch_size of {of_stage.batch_size}"
+            )
         shares = getattr(settings, stage).validation_share, getattr(settings, stage).test_share
         if sum(shares) >= 1:
             faults.append(

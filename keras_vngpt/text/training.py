@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import string
 import tempfile
 import unicodedata
 from collections import Counter
@@ -45,8 +46,9 @@ def _normalized(text):
 def _words(text, count):
     """The words of several syllables that shorten a text most, as pieces ("▁Việt▁Nam").
 
-    They are the merges of byte-pair encoding with a syllable in the place of a letter, so no piece
-    ends inside a syllable, as it does where the encoding of letters may cross a space.
+    They are the merges of byte-pair encoding with a syllable in the place of a letter, so a piece
+    ends with a syllable, as it does not where the encoding of letters may cross a space. (Where a
+    word is how a longer one begins, as "con cá" in "con cái", the longer one is cut: rare.)
     """
     runs = [run.split(" ") for run in re.findall(r"[^\W\d_]+(?: [^\W\d_]+)+", text)]
     frequency = Counter(syllable for run in runs for syllable in run)
@@ -54,7 +56,8 @@ def _words(text, count):
     letter = {s: chr(0x4E00 + i) for i, (s, _) in enumerate(frequency.most_common(SYLLABLES))}
     syllable = {code: s for s, code in letter.items()}
     lines = ["".join(letter.get(s, " ") for s in run) for run in runs]
-    lines = [line for line in lines if len(line.split(" ", 1)[0]) > 1 or " " in line]
+    if not lines:
+        return []
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
@@ -85,6 +88,10 @@ def _train(texts, vocabulary_size, kind, split_digits, words, max_bytes):
     # The letters as training will see them: one that is never seen ends SentencePiece 0.2.1.
     seen = _normalized("\n".join(sentences))
     words = _words(seen, int(words * vocabulary_size)) if words else []
+    required = vietnamese_letters() | (set(string.ascii_letters) if words else set())
+    if words:  # what is left of the text between them is what training counts
+        of_words = set(re.findall(r"\w+", " ".join(words).replace("▁", " ")))
+        seen = "".join(set(re.findall(r"\w+", seen)) - of_words)
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
         with open(rules, "w", encoding="utf-8") as file:
@@ -99,7 +106,7 @@ def _train(texts, vocabulary_size, kind, split_digits, words, max_bytes):
             byte_fallback=True,
             split_digits=split_digits,
             character_coverage=0.9995,  # what is rarer is spelled in bytes, but for these letters
-            required_chars="".join(sorted(set(seen) & vietnamese_letters())),
+            required_chars="".join(sorted(set(seen) & required)),
             user_defined_symbols=["\n", *words],
             control_symbols=[SEP],
             pad_id=0, pad_piece=PAD,

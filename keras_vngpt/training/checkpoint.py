@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from pathlib import Path
 
@@ -134,6 +135,7 @@ class Checkpoint(keras.callbacks.Callback):
         fine-tuning the loss rises by a few confident mistakes while ever more answers are right.
         """
         state, step = self.state, int(self.model.optimizer.iterations)
+        loss = loss if math.isfinite(loss) else math.inf
         best = (-state["best_right"], state["best_loss"])
         if state["best_loss"] is None or (-right, loss) < best:
             begin = time.monotonic()

@@ -7,7 +7,7 @@ from keras import ops
 from keras_vngpt.faults import Faults
 
 IN_A_ROW = 3  # steps that `MuonAdamW` leaves out before training ends
-EVERY = 10  # steps from one look to the next: looking waits for the device
+EVERY = 10  # steps from one look to the next
 
 
 class StopWhereNotFinite(keras.callbacks.Callback):
@@ -24,7 +24,8 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         self.stage, self.curves, self.explain = stage, curves, explain
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.curves.state["steps"] % EVERY == 0:  # the same steps when training was interrupted
+        every = EVERY * self.model.optimizer.micro_batches
+        if self.curves.state["steps"] % every == 0:  # the same steps when training was interrupted
             self.look()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -42,7 +43,7 @@ class StopWhereNotFinite(keras.callbacks.Callback):
             raise Faults(
                 f"{self.stage}: the gradients are not finite, {skipped} steps in a row, the last "
                 f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
-                f"good state is kept; try a smaller {self.stage}.learning_rate with --restart"
+                f"good state is kept; try a smaller {self.stage}.learning_rate, in another run"
             )
         metrics = self.model.metrics_variables
         if not all(np.isfinite(variable.numpy()).all() for variable in metrics):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_vngpt.faults import Faults
-from keras_vngpt.models.cross_entropy import LOGITS
+from keras_vngpt.models.cross_entropy import positions_at_once
 
 # Measured on CPU: what is kept of a layer for the way back, in values for each position.
 OF_WIDTH, OF_INTERMEDIATE, OF_SCORES = 14, 5, 2
@@ -35,8 +35,8 @@ def check_memory(stage, model, plan):
     fits = int((free - fixed) / (needed - fixed) * rows)
     raise Faults(
         f"{stage}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
-        f"free. With --restart: {stage}.micro_batches or {stage}.recompute for the same result, or "
-        f"a lower {stage}.batch_size ({plan.batch_size}"
+        f"free. Go on with --{stage}.recompute true or --{stage}.micro_batches 2 or more, which "
+        f"change nothing else, or make a run with a lower {stage}.batch_size ({plan.batch_size}"
         + (f"; {fits} rows at once would fit" if fits > 0 else "")
         + f"), {stage}.sequence_length ({plan.length}) or model"
     )
@@ -62,16 +62,18 @@ def step_bytes(model, batch_size, length):
         + OF_SCORES * size.num_heads * length
     )
     of_position = size.num_layers * of_layer
-    if getattr(size, "recompute", False):  # one layer at a time
+    if size.recompute and size.decoder == "modern":  # one layer at a time
         of_position = of_layer + size.num_layers * OF_WIDTH_RECOMPUTED * size.hidden_dim
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
-    logits = 4 * 4 * LOGITS  # and what becomes of them on the way to the gradient
+    logits = (
+        4 * 4 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
+    )  # and what becomes of them on the way to the gradient
     # Gradients, as they come and clipped, and two moments.
     return 4 * weights + item * of_position * batch_size * length + logits + RUNTIME
 
 
 def available_bytes():
-    """Memory that this process can still get: of the GPU if there is one; `None` if unknown."""
+    """Memory that this process can still get, or all of a GPU if there is one; `None` if unknown."""
     if _has_gpu():
         return _gpu_bytes()
     bounds = [_system_bytes(), _control_group_bytes(), _address_bytes()]

@@ -8,7 +8,6 @@ from keras import ops
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step
 UPDATE_SIZE = 0.2  # root mean square of an orthogonal update: about that of AdamW's
 GROWTH_STEPS = 2_000  # without overflow, before the scale of a float16 loss doubles
-MAX_SKIPPED_SCALE = 2.0**15
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
@@ -36,7 +35,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         global_clipnorm: float or `None`, the largest norm of all gradients together.
         micro_batches: int, calls whose gradients are averaged to one step.
         scale_loss: bool, whether the loss is scaled dynamically, as float16 wants it.
-        **kwargs: as for `keras.optimizers.Optimizer`.
+        name: str.
 
     Attributes:
         skipped: int variable, steps in a row that were left out and that no scale explains.
@@ -66,9 +65,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
         micro_batches=1,
         scale_loss=False,
         name="muon_adamw",
-        **kwargs,
     ):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        super().__init__(learning_rate=learning_rate, name=name)
         self.adam_share = adam_share
         self.matrices = matrices
         self.momentum = momentum
@@ -89,7 +87,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             return [self.add_variable_from_reference(v, name=name) for v in variables]
 
         self._is_matrix = [
-            self.matrices == "muon" and len(v.shape) == 2 and "embedding" not in v.path
+            self.matrices == "muon" and _is_kernel(v) and "embedding" not in v.path
             for v in var_list
         ]
         self._first = like(var_list, "momentum")
@@ -214,7 +212,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             is_matrix = self._is_matrix[self._get_variable_index(v)]
             of_this = rate if is_matrix or self.matrices != "muon" else rate * self.adam_share
             value = ops.convert_to_tensor(v)
-            if self.decay and len(v.shape) > 1:
+            if self.decay and _is_kernel(v):
                 value = value * ops.cast(1 - of_this * self.decay, v.dtype)
             of_update = ops.cast(of_this if is_matrix else of_this * correction, v.dtype)
             weights.append(value - of_update * ops.cast(updates[i], v.dtype))
@@ -247,10 +245,9 @@ class MuonAdamW(keras.optimizers.Optimizer):
 
     def get_config(self):
         config = super().get_config()
-        for name in "weight_decay clipnorm clipvalue global_clipnorm".split():
-            config.pop(name, None)
         return {
-            **config,
+            "name": config["name"],
+            "learning_rate": config["learning_rate"],
             "adam_share": self.adam_share,
             "matrices": self.matrices,
             "momentum": self.momentum,
@@ -264,6 +261,11 @@ class MuonAdamW(keras.optimizers.Optimizer):
             "micro_batches": self.micro_batches,
             "scale_loss": self.scales_loss,
         }
+
+
+def _is_kernel(variable):
+    """Not a norm, nor a bias, which some layers keep in two dimensions."""
+    return len(variable.shape) == 2 and not variable.path.endswith("bias")
 
 
 def _replicas():

@@ -13,8 +13,10 @@ class Trainer(keras.Model):
     `normalized` does it.
 
     Args:
-        model: a `VnGPTCausalLM`, or any KerasHub `CausalLM`; where the head is not the tied
-            embedding, the logits are whole.
+        model: a `VnGPTCausalLM`, or a KerasHub `CausalLM` whose head is its token embedding.
+
+    Raises:
+        ValueError: the head is another layer.
 
     Example:
         >>> trainer = Trainer(model)
@@ -26,6 +28,8 @@ class Trainer(keras.Model):
         super().__init__(name="trainer")
         self.language_model = model
         self._embedding = model.backbone.token_embedding
+        if not getattr(self._embedding, "tie_weights", False):
+            raise ValueError(f"The head must be the token embedding. Received: model={model.name}")
 
     def call(self, x, training=None):
         return self.language_model.backbone(x, training=training)
