@@ -7,12 +7,8 @@ from keras_vngpt.arguments import flatten
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
 
 FORMAT = 2  # of the rows; another one prepares everything anew
-WITHOUT_EFFECT = (
-    "checkpoint_minutes",
-    "keep_checkpoints",
-    "micro_batches",
-    "recompute",
-)  # on what a run becomes
+# On what a run becomes.
+WITHOUT_EFFECT = ("checkpoint_minutes", "keep_checkpoints", "micro_batches", "recompute")
 
 
 def fingerprint(*parts):

@@ -65,15 +65,14 @@ def step_bytes(model, batch_size, length):
     if size.recompute and size.decoder == "modern":  # one layer at a time
         of_position = of_layer + size.num_layers * OF_WIDTH_RECOMPUTED * size.hidden_dim
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
-    logits = (
-        4 * 4 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
-    )  # and what becomes of them on the way to the gradient
+    # And what becomes of them on the way to the gradient.
+    logits = 4 * 4 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
     # Gradients, as they come and clipped, and two moments.
     return 4 * weights + item * of_position * batch_size * length + logits + RUNTIME
 
 
 def available_bytes():
-    """Memory that this process can still get, or all of a GPU if there is one; `None` if unknown."""
+    """Memory that this process can still get, or that its GPU has; `None` if unknown."""
     if _has_gpu():
         return _gpu_bytes()
     bounds = [_system_bytes(), _control_group_bytes(), _address_bytes()]
