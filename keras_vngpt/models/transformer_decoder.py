@@ -44,7 +44,8 @@ def attend(query, key, value, mask):
     Returns:
         A tensor like `query`.
     """
-    if keras.config.backend() != "tensorflow" and keras.distribution.list_devices("gpu"):
+    devices = [] if keras.config.backend() == "tensorflow" else keras.distribution.list_devices()
+    if not all(device.startswith("cpu") for device in devices):
         return ops.dot_product_attention(query, key, value, mask=mask[:, None])
     query = ops.transpose(query * query.shape[-1] ** -0.5, (0, 2, 1, 3))
     key, value = ops.transpose(key, (0, 2, 3, 1)), ops.transpose(value, (0, 2, 1, 3))

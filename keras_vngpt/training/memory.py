@@ -80,7 +80,7 @@ def available_bytes():
 
 
 def _has_gpu():
-    return bool(keras.distribution.list_devices("gpu"))
+    return any(device.startswith("gpu") for device in keras.distribution.list_devices())
 
 
 def _gpu_bytes():
