@@ -31,7 +31,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
         beta_1: float, of AdamW.
         beta_2: float, of AdamW.
         epsilon: float, of AdamW.
-        weight_decay: float, decoupled; norms have none.
+        weight_decay: float, decoupled, at the learning rate of the matrices; norms and biases have
+            none.
         global_clipnorm: float or `None`, the largest norm of all gradients together.
         micro_batches: int, calls whose gradients are averaged to one step.
         scale_loss: bool, whether the loss is scaled dynamically, as float16 wants it.
@@ -213,7 +214,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             of_this = rate if is_matrix or self.matrices != "muon" else rate * self.adam_share
             value = ops.convert_to_tensor(v)
             if self.decay and _is_kernel(v):
-                value = value * ops.cast(1 - of_this * self.decay, v.dtype)
+                value = value * ops.cast(1 - rate * self.decay, v.dtype)
             of_update = ops.cast(of_this if is_matrix else of_this * correction, v.dtype)
             weights.append(value - of_update * ops.cast(updates[i], v.dtype))
 
