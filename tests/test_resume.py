@@ -197,7 +197,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, whole):
             said, fault = process.communicate(timeout=60)
         assert process.returncode == 2, said + fault
         assert fault.startswith(f"{disk}: the disk is full: ") and fault.count("\n") == 1
-        assert "MB are needed for" in fault and "the same command goes on" in fault
+        # What it was that no longer fitted, a state or a line of the curve, is a matter of chance.
+        assert "MB are free" in fault and "the same command goes on" in fault
         (disk / "filler").unlink()
         done = verb("fit", "--config", path)
         assert done.returncode == 0 and "going on from step" in done.stdout, done.stderr
