@@ -267,6 +267,7 @@ def line_of(*arguments, cwd):
         (["--skip", "pretrain", "finetune"], "skip: leaves nothing to train"),
         (["--finetune.epochs", "inf"], "finetune.epochs: must be"),
         (["--seed", str(2**80)], "seed: must be less than"),
+        (["--pretrain.micro_batches", "3"], "pretrain.micro_batches: must part the rows of a step"),
         (["--name", "a\nb"], "name: must be letters, digits"),
         (["--config", "list.yaml"], "list.yaml:1: needs settings as name: value"),
         (["--folder", "bad.txt"], "bad.txt"),

@@ -112,3 +112,20 @@ def test_a_small_vietnamese_letter_is_never_spelled_in_bytes(texts):
     tokenizer = train_tokenizer([*texts, "ỡ ẵ ữ"], 700)
     for letter in "ỡ ẵ ữ õ".split():
         assert not any("<0x" in tokenizer.id_to_token(int(i)) for i in tokenizer(letter))
+
+
+def test_words_of_several_syllables_are_tokens_and_end_with_a_syllable(texts):
+    tokenizer = train_tokenizer(texts, 1_500, words=0.2)
+    pieces = map(tokenizer.id_to_token, range(tokenizer.vocabulary_size()))
+    words = [piece for piece in pieces if piece.count("▁") > 1 and piece.strip("▁")]
+    syllables = set(" ".join(texts).replace("\n", " ").split(" "))
+    assert len(words) > 100
+    spoken = [str(tokenizer.detokenize(tokenizer.encode([w.replace("▁", " ")])[0])) for w in words]
+    assert sum(set(text.split()) <= syllables for text in spoken) > 0.9 * len(words)
+    for text in texts[:5]:
+        assert list(tokenizer(text)) == list(tokenizer.encode([text])[0])
+        assert tokenizer.detokenize(tokenizer(text)) == text
+
+
+def test_a_text_without_words_of_several_syllables_needs_none():
+    assert train_tokenizer(["Đèn"] * 50, 300, words=0.3).vocabulary_size() <= 300
