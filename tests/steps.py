@@ -77,8 +77,9 @@ def main():
             if len(weight.shape) == 2:
                 weight.assign(fixed(i, weight.shape))
         optimizer = make_optimizer(
-            given.optimizer, 1e-2, given.steps, micro_batches=given.micro_batches
-        )
+            given.optimizer, 1e-2, given.steps, micro_batches=given.micro_batches,
+            token_features=[[token, token % 7] for token in range(5, VOCABULARY)],
+        )  # fmt: skip
         trainer.compile(optimizer=optimizer, jit_compile=keras.config.backend() != "tensorflow")
     for i, variable in enumerate(v for v in trainer.variables if "seed" in v.path):
         variable.assign([0, i])

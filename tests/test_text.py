@@ -8,6 +8,7 @@ import sentencepiece
 
 from keras_vngpt import train_tokenizer
 from keras_vngpt.faults import Faults
+from keras_vngpt.text.features import piece_features, split_syllable, token_features
 from keras_vngpt.text.normalization import (
     canonical,
     prevailing_tone_placement,
@@ -129,3 +130,38 @@ def test_words_of_several_syllables_are_tokens_and_end_with_a_syllable(texts):
 
 def test_a_text_without_words_of_several_syllables_needs_none():
     assert train_tokenizer(["Đèn"] * 50, 300, words=0.3).vocabulary_size() <= 300
+
+
+@pytest.mark.parametrize(
+    "syllable, parts",
+    [
+        ("trường", ("tr", "ương", "grave")),
+        ("nghĩa", ("ngh", "ia", "tilde")),
+        ("quạ", ("qu", "a", "dot")),
+        ("gì", ("g", "i", "grave")),
+        ("ăn", ("", "ăn", "level")),
+        ("wifi", ("", "wifi", "level")),
+    ],
+)
+def test_a_syllable_parts_into_onset_rhyme_and_tone(syllable, parts):
+    assert split_syllable(syllable) == parts
+
+
+def test_tokens_share_the_features_of_their_syllables(tokenizer):
+    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size())]
+    features = token_features(tokenizer)
+    of_token = {}
+    for token, feature in features:
+        of_token.setdefault(token, set()).add(feature)
+    assert np.all(np.bincount(features[:, 1]) > 1)  # none of one token alone
+    assert all((features[1:] >= features[:-1]).any(axis=1))  # in order
+    for token, shared in of_token.items():
+        assert len(shared) <= len(piece_features(pieces[token]))
+    letters = [i for i in of_token if len(piece_features(pieces[i])) > 3]
+    assert len(letters) > 50
+    a, b = piece_features("▁Trường"), piece_features("▁nhà▁trường")
+    assert {("syllable", "trường"), ("last", "trường"), ("rhyme", "ương")} <= a & b
+    assert ("first", "trường") not in b
+    assert not any(piece_features(piece) for piece in ("▁", "\n", "▁12", ".", "▁đ-"))
+    assert not {0, 1, 2, 3, 4} & set(of_token)  # the control symbols, the bytes
+    assert not [i for i in of_token if pieces[i].startswith("<0x")]

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from keras import ops
 
+from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import chunked_cross_entropy, chunked_scores
 from keras_vngpt.training.muon import MuonAdamW
 
@@ -200,6 +201,33 @@ def trained(optimizer, n_steps=5):
 def test_the_optimizer_is_that_of_keras(ours, theirs):
     for a, b in zip(trained(ours), trained(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_embeddings_move_as_sums_of_a_vector_for_the_token_and_for_each_feature():
+    rng = np.random.default_rng(2)
+    pairs = np.array([(0, 0), (1, 0), (1, 1), (1, 2), (3, 1), (3, 2)])
+    sums = np.zeros((5, 3), "float32")  # the weight of each feature in each token
+    for token, feature in pairs:
+        sums[token, feature] = (pairs[:, 0] == token).sum() ** -0.5
+
+    def variable(value):
+        return keras.Variable(value.astype("float32"), name="variable")
+
+    backbone = VnGPTBackbone(5, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4)
+    embeddings = backbone.token_embedding.embeddings
+    of_token, of_feature = variable(embeddings.numpy()), variable(np.zeros((3, 4)))
+    ours = MuonAdamW(1e-2, token_features=pairs, weight_decay=0.0)
+    ours.build([embeddings])
+    theirs = keras.optimizers.Adam(5e-3, beta_2=0.95)
+    theirs.build([of_token, of_feature])
+    for _ in range(5):
+        grad = rng.normal(size=(5, 4)).astype("float32")
+        ours.apply([grad], [embeddings])
+        theirs.apply([grad, sums.T @ grad], [of_token, of_feature])
+    expected = of_token.numpy() + sums @ of_feature.numpy()
+    np.testing.assert_allclose(embeddings.numpy(), expected, atol=1e-6)
+    copy = MuonAdamW.from_config(ours.get_config())
+    np.testing.assert_array_equal(copy.features.pairs, pairs)
 
 
 @pytest.mark.parametrize("matrices", ["muon", "adamw"])

@@ -80,6 +80,8 @@ class StageSettings:
     """saved states that are kept: where the last one is damaged, the one before it serves"""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon takes the hidden matrices, with AdamW for the rest; adamw takes all"""
+    token_features: bool = True
+    """tokens with a syllable, an onset, a rhyme or a tone in common learn from each other"""
     learning_rate: Positive = 6e-3
     """at the end of the warm-up"""
     warmup: Share = 0.05

@@ -17,6 +17,7 @@ from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
+from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
@@ -56,6 +57,11 @@ def run_stage(stage, run, settings):
         history=run / "history.csv",
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
+        token_features=(
+            token_features(model.preprocessor.tokenizer)
+            if stage_settings.token_features
+            else None
+        ),
     )
     with whole(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))

@@ -17,6 +17,19 @@ def _nfc(text):
     return unicodedata.normalize("NFC", text)
 
 
+def split_tone(syllable):
+    """A syllable without its tone mark, and the name of the tone.
+
+    Example:
+        >>> split_tone("trường")
+        ('trương', 'grave')
+    """
+    characters = unicodedata.normalize("NFD", syllable)
+    tones = {mark: name for name, mark in TONES.items()}
+    marks = [tones[c] for c in characters if c in tones]
+    return _nfc("".join(c for c in characters if c not in tones)), marks[0] if marks else "level"
+
+
 def _spellings(character):
     """Every way Unicode offers to write one letter: base and marks in any order, part composed."""
     base, *marks = unicodedata.normalize("NFD", character)

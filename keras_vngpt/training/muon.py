@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step
@@ -17,6 +18,9 @@ class MuonAdamW(keras.optimizers.Optimizer):
     What `keras.optimizers.Muon` does, and besides:
 
     - Matrices of one shape are made orthogonal together, as one batched product.
+    - Tokens that share features, such as a syllable, learn from each other: the embeddings move as
+      the sums of a vector for the token and one for each feature would, under AdamW. Nothing is
+      added to the model.
     - A step whose gradients are not finite changes nothing but the step count, and is counted.
     - Gradients are summed over replicas before their norm is taken, and over micro-batches, so
       that many devices and many parts do what one device does with the whole batch.
@@ -36,6 +40,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
         global_clipnorm: float or `None`, the largest norm of all gradients together.
         micro_batches: int, calls whose gradients are averaged to one step.
         scale_loss: bool, whether the loss is scaled dynamically, as float16 wants it.
+        token_features: optional int array [pairs, 2] of a row of the embeddings and a feature of
+            it, in order.
         name: str.
 
     Attributes:
@@ -48,6 +54,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
         - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
         - [Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101), AdamW.
+        - [Bojanowski et al., 2017](https://arxiv.org/abs/1607.04606), sums of features.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         global_clipnorm=None,
         micro_batches=1,
         scale_loss=False,
+        token_features=None,
         name="muon_adamw",
     ):
         super().__init__(learning_rate=learning_rate, name=name)
@@ -78,6 +86,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.clip = global_clipnorm
         self.micro_batches = micro_batches
         self.scales_loss = scale_loss
+        self.features = None if token_features is None else _Features(token_features)
 
     def build(self, var_list):
         if self.built:
@@ -95,6 +104,12 @@ class MuonAdamW(keras.optimizers.Optimizer):
         adam = [v for v, is_matrix in zip(var_list, self._is_matrix, strict=True) if not is_matrix]
         self._second = dict(zip([v.path for v in adam], like(adam, "velocity"), strict=True))
         self._sums = like(var_list, "sum") if self.micro_batches > 1 else []
+        self._of_features = [
+            self.add_variable((self.features.count, v.shape[1]), dtype=v.dtype, name=name)
+            for v in var_list
+            for name in ("feature_momentum", "feature_velocity")
+            if self._has_features(v)
+        ]
 
         def number(name, dtype, initial):
             return self.add_variable(
@@ -105,6 +120,9 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.skipped = number("skipped", "int32", 0)
         self.loss_scale = number("loss_scale", "float32", 2.0**15 if self.scales_loss else 1.0)
         self.good_steps = number("good_steps", "int32", 0)
+
+    def _has_features(self, variable):
+        return self.features is not None and variable.path.endswith("token_embedding/embeddings")
 
     def scale_loss(self, loss):
         return loss * ops.cast(self.loss_scale, loss.dtype) if self.scales_loss else loss
@@ -155,6 +173,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             *variables,
             *(self._first[i] for i in index),
             *(self._second[v.path] for v in variables if v.path in self._second),
+            *self._of_features,
             self.skipped,
             self.loss_scale,
             self.good_steps,
@@ -187,22 +206,28 @@ class MuonAdamW(keras.optimizers.Optimizer):
         step = ops.cast(self._iterations + 1, "float32")
         correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
 
-        first, second, updates, to_orthogonal = {}, {}, {}, {}
+        def adam(first, second, grad):
+            """Moments, and the update without its rate."""
+            # Every number first: each pass over a large tensor takes time.
+            of_grad = ops.cast((1 - self.beta_1) * factor, grad.dtype)
+            of_square = ops.cast((1 - self.beta_2) * factor * factor, grad.dtype)
+            first = ops.convert_to_tensor(first) * self.beta_1 + grad * of_grad
+            second = ops.convert_to_tensor(second) * self.beta_2 + ops.square(grad) * of_square
+            return first, second, first / (ops.sqrt(second) + self.epsilon)
+
+        first, second, updates, to_orthogonal, of_features = {}, {}, {}, {}, []
         for i, (grad, v) in enumerate(zip(grads, variables, strict=True)):
             index = self._get_variable_index(v)
-            m = ops.convert_to_tensor(self._first[index])
+            m = self._first[index]
             if self._is_matrix[index]:
                 grad = grad * ops.cast(factor, grad.dtype)
-                first[i] = m * self.momentum + grad
+                first[i] = ops.convert_to_tensor(m) * self.momentum + grad
                 to_orthogonal.setdefault(tuple(v.shape), {})[i] = grad + first[i] * self.momentum
             else:
-                s = ops.convert_to_tensor(self._second[v.path])
-                # Every number first: each pass over a large tensor takes time.
-                of_grad = ops.cast((1 - self.beta_1) * factor, grad.dtype)
-                of_square = ops.cast((1 - self.beta_2) * factor * factor, grad.dtype)
-                first[i] = m * self.beta_1 + grad * of_grad
-                second[i] = s * self.beta_2 + ops.square(grad) * of_square
-                updates[i] = first[i] / (ops.sqrt(second[i]) + self.epsilon)
+                first[i], second[i], updates[i] = adam(m, self._second[v.path], grad)
+            if self._has_features(v):
+                *of_features, update = adam(*self._of_features, self.features.of_tokens(grad))
+                updates[i] = updates[i] + self.features.to_tokens(update, v.shape[0])
         for shape, of_shape in to_orthogonal.items():
             size = UPDATE_SIZE * math.sqrt(max(shape))
             whole = self._orthogonal(ops.stack(list(of_shape.values()))) * size
@@ -224,6 +249,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             *weights,
             *(first[i] for i in range(len(variables))),
             *(second[i] for i in sorted(second)),
+            *of_features,
             ops.zeros_like(ops.convert_to_tensor(self.skipped)),
             ops.where(grows, scale * 2, scale),
             ops.where(grows, 0, good_steps),
@@ -261,7 +287,45 @@ class MuonAdamW(keras.optimizers.Optimizer):
             "global_clipnorm": self.clip,
             "micro_batches": self.micro_batches,
             "scale_loss": self.scales_loss,
+            "token_features": self.features and self.features.pairs.tolist(),
         }
+
+
+class _Features:
+    """Sums over the features of tokens, each weighted by 1 / sqrt(features of the token).
+
+    Args:
+        pairs: int array [pairs, 2] of a token and a feature of it, in order.
+    """
+
+    def __init__(self, pairs):
+        self.pairs = np.asarray(pairs, "int32").reshape(-1, 2)
+        self.count = int(self.pairs[:, 1].max(initial=-1)) + 1
+
+    def of_tokens(self, x):
+        """What is [tokens, dim], summed to [features, dim]."""
+        tokens, features = self.pairs[np.argsort(self.pairs[:, 1], kind="stable")].T
+        return _sum_rows(x * self._weight(x), tokens, features, self.count)
+
+    def to_tokens(self, x, n_tokens):
+        """What is [features, dim], summed to [tokens, dim]."""
+        tokens, features = self.pairs.T
+        x = _sum_rows(x, features, tokens, n_tokens)
+        return x * self._weight(x)
+
+    def _weight(self, of_tokens):
+        n_features = np.bincount(self.pairs[:, 0], minlength=of_tokens.shape[0])
+        return ops.cast(np.maximum(n_features, 1)[:, None] ** -0.5, of_tokens.dtype)
+
+
+def _sum_rows(x, rows, segments, n_segments):
+    """`x[rows]`, summed over each of the segments, which are in order."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # A fifth of the time of the other: the rows are never copied.
+        return tf.sparse.segment_sum(x, rows, segments, num_segments=n_segments)
+    return ops.segment_sum(ops.take(x, rows, axis=0), segments, n_segments)
 
 
 def _is_kernel(variable):

@@ -17,6 +17,7 @@ def make_optimizer(
     clip_norm=1.0,
     micro_batches=1,
     scale_loss=False,
+    token_features=None,
 ):
     """Muon or AdamW with linear warm-up and cosine decay.
 
@@ -30,6 +31,7 @@ def make_optimizer(
         clip_norm: float, the largest global norm of the gradients; 0 for no limit.
         micro_batches: int, batches whose gradients make one step.
         scale_loss: bool, for float16.
+        token_features: optional, from `keras_vngpt.text.features.token_features`.
 
     Returns:
         A `MuonAdamW`.
@@ -53,4 +55,5 @@ def make_optimizer(
         global_clipnorm=clip_norm or None,
         micro_batches=micro_batches,
         scale_loss=scale_loss,
+        token_features=token_features,
     )

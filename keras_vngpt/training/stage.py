@@ -84,6 +84,7 @@ def train_stage(
     history,
     samples,
     tensorboard,
+    token_features=None,
 ):
     """Train a model on packed rows, going on from where an earlier call was interrupted.
 
@@ -104,6 +105,7 @@ def train_stage(
         history: path of the CSV file with the curves.
         samples: path of the JSONL file with the sample answers.
         tensorboard: folder of the TensorBoard logs.
+        token_features: optional, from `keras_vngpt.text.features.token_features`.
 
     Returns:
         A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`,
@@ -126,6 +128,7 @@ def train_stage(
         settings.clip_norm,
         plan.micro_batches,
         scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
+        token_features=token_features,
     )
     trainer = Trainer(model)
     trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
