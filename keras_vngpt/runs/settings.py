@@ -53,6 +53,8 @@ class ModelSettings:
     """instead of the preset's"""
     intermediate_dim: Size | None = None
     """instead of the preset's"""
+    embeddings: Literal["cooccurrence", "random"] = "cooccurrence"
+    """what those of a new model start from: how often tokens are near each other, or chance"""
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"] = "float32"
     """precision; mixed_bfloat16 suits recent GPUs, mixed_float16 a T4"""
 

@@ -1,12 +1,15 @@
 """One stage of a run: its model made, its arithmetic shown, trained, and saved."""
 
 import json
+import math
 import random
 import time
 from functools import partial
 
 import keras
+import numpy as np
 
+from keras_vngpt.data.pipeline import training_batches
 from keras_vngpt.data.rows import Mixture, Rows
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
@@ -19,10 +22,12 @@ from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
 from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
+from keras_vngpt.training.cooccurrence import cooccurrence_embeddings
 from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
+STEPS_COUNTED = 4_000  # whose tokens the embeddings of a new model know
 
 
 def run_stage(stage, run, settings):
@@ -31,9 +36,13 @@ def run_stage(stage, run, settings):
     random.seed(f"{settings.seed} {stage}")
     stage_settings = getattr(settings, stage)
     rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
-    model = make_model(stage, run, settings)
+    mixture = Mixture.load(run / "work" / stage / "train")
     plan = Plan.of(rows, stage_settings, run.metrics.get(f"{stage}.passes", 1))
+    start = start_of(stage, run, settings)
+    model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
+    if start is None and settings.model.embeddings == "cooccurrence":
+        start_embeddings(model, rows, plan, settings.seed, mixture)
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
 
@@ -49,7 +58,7 @@ def run_stage(stage, run, settings):
         plan,
         run / "work" / stage / "checkpoint",
         settings.seed,
-        Mixture.load(run / "work" / stage / "train"),
+        mixture,
         bits_per_nat=run.metrics[f"{stage}.validation_bits_per_nat"],
         prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
         answer=answer,
@@ -58,9 +67,7 @@ def run_stage(stage, run, settings):
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
         token_features=(
-            token_features(model.preprocessor.tokenizer)
-            if stage_settings.token_features
-            else None
+            token_features(model.preprocessor.tokenizer) if stage_settings.token_features else None
         ),
     )
     with whole(run / stage, durable=True) as preset:
@@ -75,16 +82,20 @@ def run_stage(stage, run, settings):
     }
 
 
-def make_model(stage, run, settings):
-    """The model that a stage starts from: of the stage before, of an earlier run, or a new one."""
+def start_of(stage, run, settings):
+    """The folder of the model that a stage goes on with: of the stage before, of an earlier run."""
+    if stage == "finetune" and (run / "pretrain").is_dir():
+        return run / "pretrain"
+    if not settings.init:
+        return None
+    init = Run(settings.init)
+    return find_preset(init / "pretrain") or find_preset(init)
+
+
+def make_model(stage, run, settings, start):
+    """The model in a folder, for a stage, or a new one."""
     tokenizer = load_tokenizer(run / "tokenizer")
     preprocessor = make_preprocessor(stage, settings, tokenizer)
-    start = run / "pretrain"
-    if stage == "pretrain" or not start.is_dir():
-        start = None
-        if settings.init:
-            init = Run(settings.init)
-            start = find_preset(init / "pretrain") or find_preset(init)
     longest = max(
         getattr(settings, s).sequence_length
         for s in ("pretrain", "finetune")
@@ -110,6 +121,16 @@ def make_model(stage, run, settings):
                 )
         backbone = VnGPTBackbone.from_preset(str(start), **of_this_stage)
     return VnGPTCausalLM(backbone, preprocessor)
+
+
+def start_embeddings(model, rows, plan, seed, mixture):
+    """Give a new model embeddings that know the first pass over its rows, or a large part of it."""
+    steps = min(plan.steps, math.ceil(plan.rows / plan.batch_size), STEPS_COUNTED)
+    batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
+    inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
+    token_ids, segment_ids = map(np.concatenate, zip(*inputs, strict=True))
+    embeddings = model.backbone.token_embedding.embeddings
+    embeddings.assign(cooccurrence_embeddings(token_ids, segment_ids, *embeddings.shape, seed))
 
 
 def announce(stage, plan, model):
