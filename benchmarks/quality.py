@@ -6,7 +6,8 @@
 Ours first: `fit` with its defaults and the preset. Then the peers, on the same packed rows in the
 same order. The peers' learning rate is the best of a search on the first seed, over all tokens.
 Then each model again for as long as ours took: as many steps as fit, by the median speeds of the
-first part. Time is of training steps alone, without preparation, compilation and validation.
+first part. Time is of training steps alone, without preparation, compilation and validation; what
+the embeddings of ours start from takes 3 s and is not counted.
 
 Each run is a line of results.jsonl; the same command goes on where it was interrupted. Another
 commit or another text wants another --folder.
@@ -32,6 +33,7 @@ PEER = Path(__file__).parent / "peers" / "train_torch.py"
 OURS = {"keras_vngpt modern": "modern", "keras_vngpt classic": "classic"}
 PEERS = {"transformers GPT-2": "gpt2", "transformers Qwen3": "qwen3"}
 MODELS = [*OURS, *PEERS]
+DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 FIRST = MODELS[0]  # whose time the others get
 
 
@@ -44,10 +46,12 @@ def main():
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--tokens", type=int, default=2_050_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--peer_learning_rates", type=float, nargs="+", default=[1e-3, 3e-3])
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="bfloat16", help="of products, the fastest for all"
+    )
+    parser.add_argument("--peer_learning_rates", type=float, nargs="+", default=[1e-3, 3e-3, 6e-3])
     parser.add_argument("--peer_beta2", type=float, default=0.95, help="of AdamW")
     parser.add_argument("--peer_weight_decay", type=float, default=0.1, help="of AdamW")
-    parser.add_argument("--peer_dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument(
         "--peer_eager", action="store_true", help="without torch.compile, where there is no C++"
     )
@@ -130,7 +134,11 @@ def run_ours(given, model, seed, tokens):
         folder=given.folder,
         name=run_name(given, model, seed, tokens),
         seed=seed,
-        model={"preset": given.preset, "decoder": OURS[model]},
+        model={
+            "preset": given.preset,
+            "decoder": OURS[model],
+            "dtype": DTYPES[given.dtype],
+        },
         skip=["finetune", "evaluate", "export"],
         pretrain={
             "data": [given.train],
@@ -169,7 +177,7 @@ def run_peer(given, model, seed, ours, steps, learning_rate):
     command += ["--bits_per_nat", ours["bits_per_nat"], "--seed", seed]
     command += ["--threads", cores()]  # as many as TensorFlow takes by itself
     command += ["--learning_rate", learning_rate, "--beta2", given.peer_beta2]
-    command += ["--weight_decay", given.peer_weight_decay, "--dtype", given.peer_dtype]
+    command += ["--weight_decay", given.peer_weight_decay, "--dtype", given.dtype]
     command += [] if given.peer_eager else ["--compiled"]
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().split("\n")[-1]) | {"learning_rate": learning_rate}
@@ -193,10 +201,13 @@ def show(given, rates, speeds, equal_tokens, equal_time):
     told = subprocess.run([given.peer, "-c", packages], stdout=subprocess.PIPE, text=True)
     torch, transformers = told.stdout.split()
     print(f"\n{describe(['tensorflow', 'keras'])}, PyTorch {torch}, transformers {transformers}")
-    print(f"seeds {', '.join(map(str, given.seeds))}, preset {given.preset}; mean (range)")
+    print(
+        f"seeds {', '.join(map(str, given.seeds))}, preset {given.preset}, products in "
+        f"{given.dtype}; mean (range)"
+    )
     step = "eager" if given.peer_eager else "compiled"
     print(
-        f"peers: {given.peer_dtype}, {step}, AdamW (0.9, {given.peer_beta2:g}), weight decay "
+        f"peers: {step}, AdamW (0.9, {given.peer_beta2:g}), weight decay "
         f"{given.peer_weight_decay:g}, learning rate "
         + ", ".join(f"{rates[m]:g} ({m})" for m in PEERS)
         + f" of {', '.join(f'{r:g}' for r in given.peer_learning_rates)}\n"
