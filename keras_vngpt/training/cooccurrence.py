@@ -6,7 +6,7 @@ import scipy.sparse
 WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
 SMOOTHING = 0.75  # power of the counts of the company
 STD = 0.04  # what it knows outlasts the first steps better than at 0.02
-NOISE = 0.25  # as a share of STD
+NOISE = 0.75  # as a share of STD: what keeps the same company, as digits do, must be told apart
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
 
 
@@ -25,7 +25,7 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
         seed: int.
 
     Returns:
-        float32 array [vocabulary_size, hidden_dim], with a standard deviation of about 0.04.
+        float32 array [vocabulary_size, hidden_dim], with a standard deviation of about 0.05.
 
     Example:
         >>> embeddings = cooccurrence_embeddings(rows.token_ids, rows.segment_ids, 8192, 256)
