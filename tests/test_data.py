@@ -236,7 +236,7 @@ def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
 
 def test_samples_are_what_their_grammar_makes():
     examples = home_commands.generate()
-    train, test = home_commands.split(examples)
+    train, test = home_commands.shipped()
     shipped = {
         name: read_conversations([f"samples:home_{name}.jsonl"]) for name in ("train", "test")
     }
@@ -252,6 +252,15 @@ def test_samples_are_what_their_grammar_makes():
         assert answers.setdefault(e.request.lower(), e.response) == e.response
     pair = ("Bật quạt phòng ngủ lên mức 2", "Đã bật quạt phòng ngủ lên mức 2")
     assert pair in [(e.request, e.response) for e in train]
+
+
+def test_training_samples_show_every_value_that_decides_an_answer():
+    train, _ = home_commands.shipped()
+    told = [e.response for e in train if e.combination.endswith("/quá nhiệt độ")]
+    requests = [e.request for e in train if e.combination == "máy lạnh/phòng trẻ em/quá nhiệt độ"]
+    assert told and requests
+    for degrees in (*range(5, 16), *range(31, 46)):
+        assert any(f" {degrees} độ" in request for request in requests)
 
 
 def test_prose_is_long_and_varied(texts):

@@ -3,7 +3,8 @@
 A meaning is a combination of device, room and action, with a value where the action takes one.
 It can be asked for in many ways (polite, plain or casual) but is answered in exactly one, so a
 model trained on the pairs can be measured by exact match. The split holds out whole combinations:
-a test request names a device, a room and an action that training has shown only apart.
+a test request names a device, a room and an action that training has shown only apart. Where the
+value decides the answer (10 degrees are refused, 16 are set), training shows every value.
 
 Run as a script to write ``home_train.jsonl`` and ``home_test.jsonl`` beside this module.
 """
@@ -260,6 +261,13 @@ ACTIONS = {
 }
 
 
+# What is done or refused by its value alone.
+LIMITED = (
+    *("bật mức", "quá mức", "đặt nhiệt độ", "quá nhiệt độ", "đặt nhiệt độ nước"),
+    *("quá nhiệt độ nước", "chỉnh âm lượng", "quá âm lượng"),
+)
+
+
 # The house: which actions are asked of each device, and in which rooms it stands.
 
 PREPOSITIONS = {
@@ -512,7 +520,7 @@ def _written(text: str, style: str) -> str:
     return _capitalized(text)
 
 
-def _draw(combination: Combination, rng: Random) -> Example:
+def _draw(combination: Combination, rng: Random, value: Spellings = ()) -> Example:
     device, room, _ = combination
     action = ACTIONS[combination.action]
     register = rng.choice(REGISTERS)
@@ -529,7 +537,7 @@ def _draw(combination: Combination, rng: Random) -> Example:
     thing = place = f"{device} {room}"
     if " ở " not in core and rng.random() < 0.2:
         place = f"{device} {PREPOSITIONS[room]} {room}"
-    spellings = rng.choice(rng.choice(action.values)) if action.values else ("",)
+    spellings = value or (rng.choice(rng.choice(action.values)) if action.values else ("",))
     core = core.format(
         thing=place, value=rng.choice(spellings), help=frame.help and f" {frame.help}"
     )
@@ -560,6 +568,23 @@ def generate(seed: int = 0, phrasings: int = 10) -> list[Example]:
         else:
             raise ValueError(f"{combination.key} has fewer than {phrasings} phrasings")
     return list(examples.values())
+
+
+def every_value(examples: Iterable[Example], seed: int = 0) -> list[Example]:
+    """Return one example more for each value of each limited combination among ``examples``."""
+    examples = {example.request: example for example in examples}
+    more = {}
+    for key in dict.fromkeys(example.combination for example in examples.values()):
+        combination = Combination(*key.split("/"))
+        if combination.action not in LIMITED:
+            continue
+        rng = Random(f"{seed}/{key}/values")
+        for value in (value for pool in ACTIONS[combination.action].values for value in pool):
+            example = _draw(combination, rng, value)
+            while example.request in examples or example.request in more:
+                example = _draw(combination, rng, value)
+            more[example.request] = example
+    return list(more.values())
 
 
 def _rank(combination: str, seed: int) -> float:
@@ -597,6 +622,12 @@ def split(
     )
 
 
+def shipped(seed: int = 0) -> tuple[list[Example], list[Example]]:
+    """Return the training and the test examples that ship."""
+    train, test = split(generate(seed), seed=seed)
+    return train + every_value(train, seed), test
+
+
 def _write_lines(path: Path, examples: list[Example]) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     lines = (json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
@@ -606,7 +637,7 @@ def _write_lines(path: Path, examples: list[Example]) -> None:
 
 def write(folder: str | Path, seed: int = 0) -> None:
     """Write ``home_train.jsonl``, in shuffled order, and ``home_test.jsonl`` into ``folder``."""
-    train, test = split(generate(seed), seed=seed)
+    train, test = shipped(seed)
     Random(seed).shuffle(train)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -618,7 +649,7 @@ def main() -> None:
     """Write the two files beside this module and print what they hold."""
     folder = Path(__file__).resolve().parent
     write(folder)
-    train, test = split(generate())
+    train, test = shipped()
     print(f"{len(DEVICES)} devices, {len(ROOMS)} rooms, {len(ACTIONS)} actions")
     print(f"{len(combinations())} combinations")
     print(f"{len(train)} training lines, {len(test)} test lines in {folder}")
