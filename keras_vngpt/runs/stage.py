@@ -27,7 +27,7 @@ from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
-STEPS_COUNTED = 4_000  # whose tokens the embeddings of a new model know
+POSITIONS_COUNTED = 10_000_000  # at most, that the embeddings of a new model know
 
 
 def run_stage(stage, run, settings):
@@ -43,6 +43,7 @@ def run_stage(stage, run, settings):
     announce(stage, plan, model)
     if start is None and settings.model.embeddings == "cooccurrence":
         start_embeddings(model, rows, plan, settings.seed, mixture)
+    print()
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
 
@@ -125,7 +126,10 @@ def make_model(stage, run, settings, start):
 
 def start_embeddings(model, rows, plan, seed, mixture):
     """Give a new model embeddings that know the first pass over its rows, or a large part of it."""
-    steps = min(plan.steps, math.ceil(plan.rows / plan.batch_size), STEPS_COUNTED)
+    print("  embeddings      from what stands near what in the first pass")
+    of_step = plan.batch_size * plan.length
+    one_pass = math.ceil(plan.rows / plan.batch_size)
+    steps = min(plan.steps, one_pass, math.ceil(POSITIONS_COUNTED / of_step))
     batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
     inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
     token_ids, segment_ids = map(np.concatenate, zip(*inputs, strict=True))
@@ -136,7 +140,7 @@ def start_embeddings(model, rows, plan, seed, mixture):
 def announce(stage, plan, model):
     """Print the arithmetic before the training."""
     parameters = model.count_params()
-    seconds = plan.tokens * 6 * parameters / (0.4 * matrix_rate())
+    seconds = plan.tokens * 6 * parameters / (0.4 * matrix_rate(model.backbone.compute_dtype))
     print(f"\n{stage}")
     print(f"  parameters      {parameters:,} ({model.backbone.dtype_policy.name})")
     print(f"  tokens a step   {plan.tokens_per_step:,.0f} in {plan.batch_size} rows")
@@ -144,12 +148,12 @@ def announce(stage, plan, model):
         f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "
         f"= {plan.steps * plan.batch_size / plan.rows:.2f} passes"
     )
-    print(f"  estimated time  {clock(seconds)}\n")
+    print(f"  estimated time  {clock(seconds)}")
 
 
-def matrix_rate():
+def matrix_rate(dtype):
     """Floating-point operations a second in a matrix product, for the estimate of the time."""
-    matrix = keras.ops.ones((1024, 1024))
+    matrix = keras.ops.ones((1024, 1024), dtype)
     keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
     begin = time.perf_counter()
     for _ in range(5):

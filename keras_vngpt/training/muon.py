@@ -86,7 +86,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.clip = global_clipnorm
         self.micro_batches = micro_batches
         self.scales_loss = scale_loss
-        self.features = None if token_features is None else _Features(token_features)
+        has_features = token_features is not None and len(token_features)
+        self.features = _Features(token_features) if has_features else None
 
     def build(self, var_list):
         if self.built:
