@@ -1,4 +1,4 @@
-"""What is kept off the screen: TensorFlow's notices, and progress bars where nobody looks."""
+"""TensorFlow imported: at its full speed, without its notices; progress bars where one looks."""
 
 import logging
 import os
@@ -6,11 +6,13 @@ import sys
 
 
 def import_tensorflow():
-    """Import TensorFlow without its notices about CPU features and missing GPUs.
+    """Import TensorFlow with oneDNN, and without its notices about CPU features and missing GPUs.
 
-    Its log level cannot silence what is printed before it is read, so the error output of the
-    process is closed meanwhile.
+    By itself it takes oneDNN only on processors with instructions for neural networks; on others
+    training takes twice as long without. Its log level cannot silence what is printed before it is
+    read, so the error output of the process is closed meanwhile.
     """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without effect once it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "5 out of the last 5 calls ..."
     if "tensorflow" in sys.modules:

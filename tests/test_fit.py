@@ -21,6 +21,7 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.runs.fit import alone
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
+from keras_vngpt.training.cooccurrence import NOISE, STD
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -83,6 +84,41 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings["skip"] = ["finetune", "export"]
     other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
     assert losses(other)[0] != losses(a)[0]
+
+
+def test_a_new_model_starts_from_company_and_its_tokens_learn_from_each_other(tmp_path):
+    """What `model.embeddings` and `pretrain.token_features` say, seen in the weights of a run."""
+
+    def embeddings(name, **more):
+        settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
+        settings["model"] = {**SETTINGS["model"], "embeddings": more.pop("start", "cooccurrence")}
+        settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.1, "prompts": [], **more}
+        run = keras_vngpt.fit(folder=str(tmp_path), name=name, **settings)
+        model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "pretrain"))
+        tokenizer = model.preprocessor.tokenizer
+        pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size())]
+        return model.backbone.token_embedding.embeddings.numpy(), pieces
+
+    still = {"learning_rate": 1e-9, "weight_decay": 0.0}
+    start, pieces = embeddings("start", **still)
+    by_chance, _ = embeddings("chance", start="random", **still)
+    assert abs(by_chance.std() / 0.02 - 1) < 0.05
+    assert abs(start.std() / (STD * (1 + NOISE**2) ** 0.5) - 1) < 0.1
+
+    pairs = [
+        (i, pieces.index(piece.lower()))
+        for i, piece in enumerate(pieces)
+        if piece.strip("▁").istitle() and piece.lower() in pieces
+    ]
+    assert len(pairs) >= 10
+
+    def movement_in_common(token_features):
+        moved = embeddings(f"moved {token_features}", token_features=token_features)[0] - start
+        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+        return np.mean([moved[i] @ moved[j] for i, j in pairs])
+
+    alone, shared = movement_in_common(False), movement_in_common(True)
+    assert shared > alone + 0.1, (shared, alone)
 
 
 LONG = {
