@@ -4,10 +4,11 @@
     python benchmarks/quality.py --train vi_train.txt --dev vi_dev.txt --peer peers/bin/python
 
 Ours first: `fit` with its defaults and the preset. Then the peers, on the same packed rows in the
-same order. The peers' learning rate is the best of a search on the first seed, over all tokens.
-Then each model again for as long as ours took: as many steps as fit, by the median speeds of the
-first part. Time is of training steps alone, without preparation, compilation and validation; what
-the embeddings of ours start from takes 3 s and is not counted.
+same order. The peers' learning rate and beta 2 (transformers' own is 0.999) are the best of a
+search on the first seed, over all tokens. Then each model again for as long as ours took: as many
+steps as fit, by the median speeds of the first part. Time is of training steps alone, without
+preparation, compilation and validation; what the embeddings of ours start from takes 3 s and is
+not counted.
 
 Each run is a line of results.jsonl; the same command goes on where it was interrupted. Another
 commit or another text wants another --folder.
@@ -19,6 +20,7 @@ import json
 import statistics
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +49,28 @@ def main():
     parser.add_argument("--tokens", type=int, default=2_050_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="bfloat16", help="of products, the fastest for all"
+        "--dtype",
+        choices=DTYPES,
+        default="bfloat16",
+        help="of products, the fastest for all where the processor has it",
     )
     parser.add_argument("--peer_learning_rates", type=float, nargs="+", default=[1e-3, 3e-3, 6e-3])
-    parser.add_argument("--peer_beta2", type=float, default=0.95, help="of AdamW")
+    parser.add_argument(
+        "--peer_beta2", type=float, nargs="+", default=[0.95, 0.999], help="of AdamW"
+    )
     parser.add_argument("--peer_weight_decay", type=float, default=0.1, help="of AdamW")
     parser.add_argument(
         "--peer_eager", action="store_true", help="without torch.compile, where there is no C++"
     )
     given = parser.parse_args()
 
-    own = ("folder", "seeds", "peer", "peer_learning_rates")  # may differ from call to call
+    own = (
+        "folder",
+        "seeds",
+        "peer",
+        "peer_learning_rates",
+        "peer_beta2",
+    )  # may differ from call to call
     settings = {name: value for name, value in vars(given).items() if name not in own}
     results = Results(Path(given.folder, "results.jsonl"), settings)
     first_seed = given.seeds[0]
@@ -65,18 +78,20 @@ def main():
         for model in OURS:
             results.get((model, seed, "tokens"), run_ours, given, model, seed, given.tokens)
     first = results[FIRST, first_seed, "tokens"]
-    rates, steps = {}, first["steps"]
+    recipes, steps = {}, first["steps"]  # of the peers: learning rate and beta 2
     for model in PEERS:
         for seed in given.seeds:
-            tried = given.peer_learning_rates if seed == first_seed else [rates[model]]
+            tried = [recipes.get(model)]
+            if seed == first_seed:
+                tried = list(product(given.peer_learning_rates, given.peer_beta2))
             found = {}
-            for rate in tried:
-                key = model, seed, f"tokens, {rate:g}"
-                found[rate] = results.get(key, run_peer, given, model, seed, first, steps, rate)
-            rates.setdefault(model, min(found, key=lambda r: found[r]["bits_per_byte"]))
+            for recipe in tried:
+                key = model, seed, named("tokens", recipe)
+                found[recipe] = results.get(key, run_peer, given, model, seed, first, steps, recipe)
+            recipes.setdefault(model, min(found, key=lambda r: found[r]["bits_per_byte"]))
 
     def equal_tokens(model):
-        budget = f"tokens, {rates[model]:g}" if model in PEERS else "tokens"
+        budget = named("tokens", recipes.get(model))
         return [results[model, seed, budget] for seed in given.seeds]
 
     speeds = {m: statistics.median(r["tokens_per_second"] for r in equal_tokens(m)) for m in MODELS}
@@ -84,12 +99,17 @@ def main():
     for model in MODELS[1:]:
         steps = round(first["steps"] * speeds[model] / speeds[FIRST])
         tokens = int(steps * first["tokens_per_step"])
-        run = (run_ours, tokens) if model in OURS else (run_peer, first, steps, rates[model])
+        run = (run_ours, tokens) if model in OURS else (run_peer, first, steps, recipes[model])
         equal_time[model] = [
             results.get((model, seed, f"time, {steps} steps"), run[0], given, model, seed, *run[1:])
             for seed in given.seeds
         ]
-    show(given, rates, speeds, {m: equal_tokens(m) for m in MODELS}, equal_time)
+    show(given, recipes, speeds, {m: equal_tokens(m) for m in MODELS}, equal_time)
+
+
+def named(budget, recipe):
+    """What a run may take, and the recipe of a peer."""
+    return f"{budget}, {recipe[0]:g}, {recipe[1]:g}" if recipe else budget
 
 
 class Results:
@@ -166,7 +186,7 @@ def run_ours(given, model, seed, tokens):
     }
 
 
-def run_peer(given, model, seed, ours, steps, learning_rate):
+def run_peer(given, model, seed, ours, steps, recipe):
     """A peer on the rows of our run of the same seed, in their order."""
     work = Path(given.folder, run_name(given, FIRST, seed, given.tokens), "work", "pretrain")
     order = Path(given.folder, f"order-{seed}.npy")
@@ -176,11 +196,11 @@ def run_peer(given, model, seed, ours, steps, learning_rate):
     command += ["--rows", work / "train", "--validation", work / "validation", "--order", order]
     command += ["--bits_per_nat", ours["bits_per_nat"], "--seed", seed]
     command += ["--threads", cores()]  # as many as TensorFlow takes by itself
-    command += ["--learning_rate", learning_rate, "--beta2", given.peer_beta2]
+    command += ["--learning_rate", recipe[0], "--beta2", recipe[1]]
     command += ["--weight_decay", given.peer_weight_decay, "--dtype", given.dtype]
     command += [] if given.peer_eager else ["--compiled"]
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.strip().split("\n")[-1]) | {"learning_rate": learning_rate}
+    return json.loads(done.stdout.strip().split("\n")[-1])
 
 
 def run_name(given, model, seed, tokens):
@@ -196,7 +216,7 @@ def order_of_rows(folder, batch_size, seed, steps):
     return np.stack([x["token_ids"].numpy()[:, 0] for x, _, _ in batches])
 
 
-def show(given, rates, speeds, equal_tokens, equal_time):
+def show(given, recipes, speeds, equal_tokens, equal_time):
     packages = "import torch, transformers as t; print(torch.__version__, t.__version__)"
     told = subprocess.run([given.peer, "-c", packages], stdout=subprocess.PIPE, text=True)
     torch, transformers = told.stdout.split()
@@ -207,10 +227,11 @@ def show(given, rates, speeds, equal_tokens, equal_time):
     )
     step = "eager" if given.peer_eager else "compiled"
     print(
-        f"peers: {step}, AdamW (0.9, {given.peer_beta2:g}), weight decay "
-        f"{given.peer_weight_decay:g}, learning rate "
-        + ", ".join(f"{rates[m]:g} ({m})" for m in PEERS)
-        + f" of {', '.join(f'{r:g}' for r in given.peer_learning_rates)}\n"
+        f"peers: {step}, AdamW, weight decay {given.peer_weight_decay:g}, learning rate and "
+        + "beta 2 "
+        + ", ".join(f"{recipes[m][0]:g} and {recipes[m][1]:g} ({m})" for m in PEERS)
+        + f" of {', '.join(f'{r:g}' for r in given.peer_learning_rates)}"
+        + f" and {', '.join(f'{b:g}' for b in given.peer_beta2)}\n"
     )
     print(
         "| model | parameters | tokens/s | bits per byte at equal tokens | tokens in equal time "

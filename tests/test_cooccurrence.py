@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vngpt.training.cooccurrence import NOISE, STD, cooccurrence_embeddings
+from keras_vngpt.training.cooccurrence import NOISE_OF_SIGNS, STD, cooccurrence_embeddings
 
 
 def likeness(embeddings, a, b):
@@ -18,14 +18,18 @@ def test_tokens_that_keep_the_same_company_begin_near_each_other():
         for low, pair in ((10, (1, 2)), (20, (3, 4)))
         for _ in range(2_000)
     ]
-    embeddings = cooccurrence_embeddings(np.array(rows), np.ones((4_000, 3), int), 40, 64)
+    of_rows = np.array(rows), np.ones((4_000, 3), int), 40, 64
+    embeddings = cooccurrence_embeddings(*of_rows)
     assert embeddings.shape == (40, 64)
-    assert abs(embeddings.std() / (STD * (1 + NOISE**2) ** 0.5) - 1) < 0.1
+    assert abs(embeddings.std() / (STD * (1 + NOISE_OF_SIGNS**2) ** 0.5) - 1) < 0.1
     same = likeness(embeddings, 1, 2), likeness(embeddings, 3, 4)
     others = [likeness(embeddings, a, b) for a in (1, 2) for b in (3, 4)]
     assert min(same) > max(others) + 0.3
-    again = cooccurrence_embeddings(np.array(rows), np.ones((4_000, 3), int), 40, 64)
-    np.testing.assert_array_equal(embeddings, again)
+    np.testing.assert_array_equal(embeddings, cooccurrence_embeddings(*of_rows))
+    # Of words more is known than of digits: those that keep one company are nearer.
+    words = cooccurrence_embeddings(*of_rows, words=[1, 2])
+    assert likeness(words, 1, 2) > likeness(embeddings, 1, 2) + 0.1
+    assert likeness(words, 3, 4) == likeness(embeddings, 3, 4)
 
 
 def test_neighbours_of_another_document_or_padding_are_not_counted():

@@ -234,6 +234,45 @@ def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
     assert seen == list(range(1, 11))
 
 
+def test_short_steps_hold_the_same_tokens_once_each_in_halves_that_do_not_see_each_other():
+    rows = flow(*triples_of([5, 3, 9, 17] * 9), 8)
+    batch_size, n_short = 3, 8
+
+    def read(start, stop, short_steps=n_short):
+        batches = training_batches(rows, batch_size, 4, start, stop, short_steps=short_steps)
+        return [
+            tuple(np.array(a) for a in (x["token_ids"], x["padding_mask"], y, w))
+            for x, y, w in batches
+        ]
+
+    short, whole = read(0, 14), read(0, 14, 0)
+    for a, b in zip(short[5:], read(5, 14), strict=True):  # a function of seed and step
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(short[n_short:], whole[n_short:], strict=True):  # then as ever
+        np.testing.assert_array_equal(a, b)
+    for half in (slice(0, 4), slice(4, 8)):
+        # As many breaks between documents, and each token with its target and its weight.
+        of_short, of_whole = (
+            sorted(
+                [*ids[half], *target[half], *weight[half], *(np.diff(segments[half]) != 0)]
+                for batch in batches[:n_short]
+                for ids, segments, target, weight in zip(*batch, strict=True)
+            )
+            for batches in (short, whole)
+        )
+        assert of_short == of_whole
+    as_they_were = {tuple(ids) for batch in whole for ids in batch[0]}
+    mixed = [
+        segments
+        for batch in short[:n_short]
+        for ids, segments in zip(*batch[:2], strict=True)
+        if tuple(ids) not in as_they_were
+    ]
+    assert len(mixed) > n_short
+    for segments in mixed:
+        assert not set(segments[:4]) & set(segments[4:]) - {0}
+
+
 def test_samples_are_what_their_grammar_makes():
     examples = home_commands.generate()
     train, test = home_commands.shipped()

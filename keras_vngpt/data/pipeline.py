@@ -6,12 +6,18 @@ import tensorflow as tf
 from keras_vngpt.data.rows import Mixture
 from keras_vngpt.data.sources import TURNS
 
+SHORT = 2**31 - 1  # no pass over the rows has this number: a permutation of its own
 
-def training_batches(rows, batch_size, seed, start, stop, mixture=None):
+
+def training_batches(rows, batch_size, seed, start, stop, mixture=None, short_steps=0):
     """The batches of steps `start` to `stop`, the same however often training was interrupted.
 
     Every pass over the rows has a permutation of its own. In a mixture each source has its passes:
     a small one with a large share is read several times while a large one is read once.
+
+    The first steps may be short: a row is then the beginning of one row and the end of another,
+    which do not see each other. They hold the same tokens as they would have, each once, in twice
+    as many contexts.
 
     Args:
         rows: `Rows`.
@@ -20,6 +26,7 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None):
         start: int, first step.
         stop: int, the step after the last.
         mixture: optional `Mixture` of the rows.
+        short_steps: int, how many steps from the first on are short.
 
     Returns:
         `tf.data.Dataset` of `({"token_ids", "padding_mask"}, target, sample_weight)`, each
@@ -27,13 +34,17 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None):
 
     Example:
         >>> model.fit(training_batches(rows, batch_size=32, seed=0, start=0, stop=1000))
+
+    References:
+        - [Press et al., 2021](https://aclanthology.org/2021.acl-long.427), section 4: short first.
     """
     mixture = mixture or Mixture((len(rows),), (1.0,))
     n_rows = tf.constant(mixture.rows, "int64")
     first_row = tf.cumsum(n_rows, exclusive=True)
     turns, rank, n_turns = map(tf.constant, _turns(mixture.shares, seed))
+    n_short = short_steps * batch_size
 
-    def index(place):
+    def row(place):
         turn = place % TURNS
         source = turns[turn]
         place = (place // TURNS) * n_turns[source] + rank[turn]  # among those of its source
@@ -42,8 +53,18 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None):
             place % n, tf.stack([seed + source, place // n]), n - 1
         )
 
+    def beginning_and_end(place):
+        """The rows that the two halves of a row come from."""
+        end = place
+        if n_short:
+            shuffled = tf.random.experimental.index_shuffle(
+                tf.minimum(place, n_short - 1), [seed, SHORT], n_short - 1
+            )
+            end = tf.where(place < n_short, shuffled, place)
+        return tf.stack([row(place), row(end)])
+
     places = tf.data.Dataset.range(start * batch_size, stop * batch_size)
-    return _read(places.map(index).batch(batch_size), rows, batch_size)
+    return _read(places.map(beginning_and_end).batch(batch_size), rows, batch_size)
 
 
 def normalized(batches, micro_batches=1):
@@ -84,8 +105,8 @@ def evaluation_batches(rows, batch_size):
     Returns:
         `tf.data.Dataset`, as `training_batches`.
     """
-    places = tf.data.Dataset.range(len(rows)).batch(batch_size)
-    return _read(places, rows, None)
+    places = tf.data.Dataset.range(len(rows)).map(lambda row: tf.stack([row, row]))
+    return _read(places.batch(batch_size), rows, None)
 
 
 def _turns(shares, seed):
@@ -99,14 +120,27 @@ def _turns(shares, seed):
     return turns, rank, n_turns
 
 
-def _read(indices, rows, batch_size):
+def _read(places, rows, batch_size):
+    """Triples of rows, from the places [batch, 2] where their beginnings and their ends are."""
+    half = rows.length // 2
+
     def gather(places):
-        order = np.sort(places)  # a batch has no order: read the file forwards
+        places = places[np.argsort(places[:, 0])]  # a batch has no order: read the file forwards
+        beginning, end = places.T
+
+        def read(column, dtype):
+            array = column[beginning].astype(dtype)
+            array[:, half:] = column[end, half:]
+            return array
+
+        segment_ids = read(rows.segment_ids, np.int32)
+        is_other = (beginning != end)[:, None] & (segment_ids > 0)
+        segment_ids[:, half:] += is_other[:, half:] * rows.length  # more than any has
         return (
-            rows.token_ids[order].astype(np.int32),
-            rows.segment_ids[order].astype(np.int32),
-            rows.target[order].astype(np.int32),
-            rows.sample_weight[order].astype(np.float32),
+            read(rows.token_ids, np.int32),
+            segment_ids,
+            read(rows.target, np.int32),
+            read(rows.sample_weight, np.float32),
         )
 
     def triple(places):
@@ -117,4 +151,4 @@ def _read(indices, rows, batch_size):
         token_ids, segment_ids, target, weight = arrays
         return {"token_ids": token_ids, "padding_mask": segment_ids}, target, weight
 
-    return indices.map(triple, num_parallel_calls=2).prefetch(4)
+    return places.map(triple, num_parallel_calls=2).prefetch(4)

@@ -139,6 +139,9 @@ class PretrainSettings(StageSettings):
     """text for the final figure, instead of a share of `data`"""
     epochs: Positive = 6
     """passes over the rows; a part of a pass is fine"""
+    short_sequences: Share = 0.6
+    """share of the steps, the first ones, whose rows are halves of two others: more texts at once
+    while what stands near matters most"""
     prompts: list[str] | None = None
     """beginnings that the model goes on from at each evaluation; nothing for some of the data"""
 

@@ -41,8 +41,9 @@ def run_stage(stage, run, settings):
     start = start_of(stage, run, settings)
     model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
+    features = token_features(model.preprocessor.tokenizer)
     if start is None and settings.model.embeddings == "cooccurrence":
-        start_embeddings(model, rows, plan, settings.seed, mixture)
+        start_embeddings(model, rows, plan, features[:, 0], settings.seed, mixture)
     print()
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
@@ -67,9 +68,7 @@ def run_stage(stage, run, settings):
         history=run / "history.csv",
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
-        token_features=(
-            token_features(model.preprocessor.tokenizer) if stage_settings.token_features else None
-        ),
+        token_features=features if stage_settings.token_features else None,
     )
     with whole(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))
@@ -124,7 +123,7 @@ def make_model(stage, run, settings, start):
     return VnGPTCausalLM(backbone, preprocessor)
 
 
-def start_embeddings(model, rows, plan, seed, mixture):
+def start_embeddings(model, rows, plan, words, seed, mixture):
     """Give a new model embeddings that know the first pass over its rows, or a large part of it."""
     print("  embeddings      from what stands near what in the first pass")
     of_step = plan.batch_size * plan.length
@@ -134,7 +133,9 @@ def start_embeddings(model, rows, plan, seed, mixture):
     inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
     token_ids, segment_ids = map(np.concatenate, zip(*inputs, strict=True))
     embeddings = model.backbone.token_embedding.embeddings
-    embeddings.assign(cooccurrence_embeddings(token_ids, segment_ids, *embeddings.shape, seed))
+    embeddings.assign(
+        cooccurrence_embeddings(token_ids, segment_ids, *embeddings.shape, words, seed)
+    )
 
 
 def announce(stage, plan, model):
@@ -148,6 +149,8 @@ def announce(stage, plan, model):
         f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "
         f"= {plan.steps * plan.batch_size / plan.rows:.2f} passes"
     )
+    if plan.short_steps:
+        print(f"  short rows      the first {plan.short_steps:,} steps: of {plan.length // 2}")
     print(f"  estimated time  {clock(seconds)}")
 
 

@@ -6,11 +6,12 @@ import scipy.sparse
 WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
 SMOOTHING = 0.75  # power of the counts of the company
 STD = 0.04  # what it knows outlasts the first steps better than at 0.02
-NOISE = 0.75  # as a share of STD: what keeps the same company, as digits do, must be told apart
+NOISE = 0.25  # as a share of STD
+NOISE_OF_SIGNS = 0.75  # of what is no word: digits keep the same company and must be told apart
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
 
 
-def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim, seed=0):
+def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim, words=(), seed=0):
     """Embeddings from how often tokens stand near each other.
 
     The positive pointwise mutual information of tokens within a window, decomposed: `U sqrt(S)` of
@@ -22,10 +23,11 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
         segment_ids: int array [rows, length], the document of each position, 0 for padding.
         vocabulary_size: int.
         hidden_dim: int.
+        words: int array of the tokens that are words or parts of words.
         seed: int.
 
     Returns:
-        float32 array [vocabulary_size, hidden_dim], with a standard deviation of about 0.05.
+        float32 array [vocabulary_size, hidden_dim], with a standard deviation of about 0.04.
 
     Example:
         >>> embeddings = cooccurrence_embeddings(rows.token_ids, rows.segment_ids, 8192, 256)
@@ -47,7 +49,9 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
     rotation, _ = np.linalg.qr(rng.standard_normal((hidden_dim, hidden_dim)))
     embeddings = embeddings @ rotation.astype("float32")
     embeddings *= STD / max(np.sqrt(np.mean(embeddings**2)), 1e-12)
-    return embeddings + NOISE * STD * rng.standard_normal(embeddings.shape, "float32")
+    noise = np.full((vocabulary_size, 1), NOISE_OF_SIGNS, "float32")
+    noise[np.asarray(words, int)] = NOISE
+    return embeddings + noise * STD * rng.standard_normal(embeddings.shape, "float32")
 
 
 def _counts(token_ids, segment_ids, vocabulary_size):

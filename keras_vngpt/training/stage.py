@@ -29,6 +29,7 @@ class Plan:
         steps: int, in all.
         steps_per_epoch: int, steps from one evaluation to the next.
         micro_batches: int, parts that a step is computed in.
+        short_steps: int, how many steps from the first on have rows of two halves.
     """
 
     rows: float
@@ -38,6 +39,7 @@ class Plan:
     steps: int
     steps_per_epoch: int
     micro_batches: int = 1
+    short_steps: int = 0
 
     @classmethod
     def of(cls, rows, settings, passes=1):
@@ -56,7 +58,9 @@ class Plan:
             range(most, most // 2, -1), key=lambda n: abs(max(1, round(steps / n)) * n - steps)
         )
         per_epoch = max(1, round(steps / epochs))
-        return cls(n_rows, rows.fill, batch_size, rows.length, epochs * per_epoch, per_epoch, parts)
+        steps = epochs * per_epoch
+        short = round(getattr(settings, "short_sequences", 0.0) * steps)
+        return cls(n_rows, rows.fill, batch_size, rows.length, steps, per_epoch, parts, short)
 
     @property
     def tokens_per_step(self):
@@ -139,9 +143,12 @@ def train_stage(
         loss, right = scores(batches)
         return loss, right if stage == "finetune" else 0.0
 
+    def in_order(start, stop):
+        return training_batches(rows, plan.batch_size, seed, start, stop, mixture, plan.short_steps)
+
     def explain(step):
         """Where the rows of a step come from."""
-        x, *_ = next(iter(training_batches(rows, plan.batch_size, seed, step, step + 1, mixture)))
+        x, *_ = next(iter(in_order(step, step + 1)))
         return origins(x["token_ids"], x["padding_mask"])
 
     signals = Signals()
@@ -188,9 +195,8 @@ def train_stage(
                 last = epoch + 1 if done else epochs
                 stop = last * plan.steps_per_epoch
                 signals.hold()  # until the checkpoint has put the metrics of the epoch back
-                ordered = training_batches(rows, plan.batch_size, seed, step, stop, mixture)
                 trainer.fit(
-                    normalized(ordered, plan.micro_batches),
+                    normalized(in_order(step, stop), plan.micro_batches),
                     initial_epoch=epoch,
                     epochs=last,
                     steps_per_epoch=(plan.steps_per_epoch - done) * plan.micro_batches,
