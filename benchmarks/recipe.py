@@ -16,7 +16,8 @@ from keras_vngpt.models.backbone import PRESETS
 CHOICES = {
     "the defaults": {},
     "tokens do not share features": {"pretrain.token_features": False},
-    "embeddings start by chance": {"model.embeddings": "random"},
+    "rows are whole from the first step on": {"pretrain.short_sequences": 0.0},
+    "embeddings start by chance, no classes": {"model.embeddings": "random"},
     "neither": {"pretrain.token_features": False, "model.embeddings": "random"},
     "no tokens of several syllables": {"tokenizer.words": 0.0},
     "unigram, not BPE": {"tokenizer.kind": "unigram"},

@@ -1,8 +1,13 @@
-"""Embeddings to start from: what stands near what, and nothing across documents."""
+"""What tokens stand near: embeddings to start from and classes, and nothing across documents."""
 
 import numpy as np
 
-from keras_vngpt.training.cooccurrence import NOISE_OF_SIGNS, STD, cooccurrence_embeddings
+from keras_vngpt.training.cooccurrence import (
+    STD,
+    company_classes,
+    cooccurrence_embeddings,
+    told_apart,
+)
 
 
 def likeness(embeddings, a, b):
@@ -10,26 +15,43 @@ def likeness(embeddings, a, b):
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_tokens_that_keep_the_same_company_begin_near_each_other():
+def two_companies():
+    """1 and 2 stand between 10 to 19, 3 and 4 between 20 to 29; 0 and the rest nowhere."""
     rng = np.random.default_rng(0)
-    # 1 and 2 stand between 10 to 19, 3 and 4 between 20 to 29.
-    rows = [
-        [rng.integers(low, low + 10), rng.choice(pair), rng.integers(low, low + 10)]
-        for low, pair in ((10, (1, 2)), (20, (3, 4)))
-        for _ in range(2_000)
-    ]
-    of_rows = np.array(rows), np.ones((4_000, 3), int), 40, 64
-    embeddings = cooccurrence_embeddings(*of_rows)
-    assert embeddings.shape == (40, 64)
-    assert abs(embeddings.std() / (STD * (1 + NOISE_OF_SIGNS**2) ** 0.5) - 1) < 0.1
+    return np.array(
+        [
+            [rng.integers(low, low + 10), rng.choice(pair), rng.integers(low, low + 10)]
+            for low, pair in ((10, (1, 2)), (20, (3, 4)))
+            for _ in range(2_000)
+        ]
+    )
+
+
+def test_tokens_that_keep_the_same_company_begin_near_each_other():
+    rows = two_companies()
+    embeddings = cooccurrence_embeddings(rows, np.ones_like(rows), 40, 64)
+    assert embeddings.shape == (40, 64) and abs(embeddings.std() / STD - 1) < 0.1
     same = likeness(embeddings, 1, 2), likeness(embeddings, 3, 4)
     others = [likeness(embeddings, a, b) for a in (1, 2) for b in (3, 4)]
     assert min(same) > max(others) + 0.3
-    np.testing.assert_array_equal(embeddings, cooccurrence_embeddings(*of_rows))
-    # Of words more is known than of digits: those that keep one company are nearer.
-    words = cooccurrence_embeddings(*of_rows, words=[1, 2])
-    assert likeness(words, 1, 2) > likeness(embeddings, 1, 2) + 0.1
-    assert likeness(words, 3, 4) == likeness(embeddings, 3, 4)
+    again = cooccurrence_embeddings(rows, np.ones_like(rows), 40, 64)
+    np.testing.assert_array_equal(embeddings, again)
+    # Words stay nearer to each other than digits, which must be told apart.
+    apart = told_apart(embeddings, [1, 2])
+    assert likeness(apart, 1, 2) > likeness(apart, 3, 4) + 0.1
+
+
+def test_tokens_that_keep_the_same_company_are_of_one_class():
+    rows = two_companies()
+    embeddings = cooccurrence_embeddings(rows, np.ones_like(rows), 400, 64)
+    embeddings[30:] = np.repeat(embeddings[1:5], 93, axis=0)[: 400 - 30]  # enough for classes
+    counts = np.bincount(rows.ravel(), minlength=400)
+    pairs = company_classes(embeddings, counts)
+    classes = {t: {c for token, c in pairs if token == t} for t in (0, 1, 2, 3, 4)}
+    assert classes[1] & classes[2] and classes[3] & classes[4] and not classes[0]
+    assert not (classes[1] | classes[2]) & (classes[3] | classes[4])
+    np.testing.assert_array_equal(pairs, company_classes(embeddings, counts))
+    assert not len(company_classes(np.zeros((10, 4)), np.zeros(10)))
 
 
 def test_neighbours_of_another_document_or_padding_are_not_counted():
@@ -48,4 +70,5 @@ def test_neighbours_of_another_document_or_padding_are_not_counted():
 def test_tokens_that_were_never_seen_and_wide_models_have_embeddings_too():
     for ids, segments in (([[1, 2, 3]], [[1, 1, 0]]), ([[1, 2, 3]], [[0, 0, 0]])):
         embeddings = cooccurrence_embeddings(np.array(ids), np.array(segments), 10, 64)
+        embeddings = told_apart(embeddings, [])
         assert np.isfinite(embeddings).all() and np.all(np.abs(embeddings).sum(axis=1) > 0)

@@ -188,13 +188,13 @@ def trained(optimizer, n_steps=5):
         (
             MuonAdamW(1e-2, global_clipnorm=1.0, weight_decay=0.0),
             keras.optimizers.Muon(
-                1e-2, adam_lr_ratio=0.5, adam_beta_2=0.95, global_clipnorm=1.0,
+                1e-2, adam_lr_ratio=0.5, adam_beta_2=0.99, momentum=0.9, global_clipnorm=1.0,
                 weight_decay=0.0, adam_weight_decay=0.0,
             ),
         ),
         (
             MuonAdamW(1e-2, matrices="adamw", global_clipnorm=1.0, weight_decay=0.0),
-            keras.optimizers.AdamW(1e-2, beta_2=0.95, global_clipnorm=1.0, weight_decay=0.0),
+            keras.optimizers.AdamW(1e-2, beta_2=0.99, global_clipnorm=1.0, weight_decay=0.0),
         ),
     ],
 )  # fmt: skip
@@ -218,7 +218,7 @@ def test_embeddings_move_as_sums_of_a_vector_for_the_token_and_for_each_feature(
     of_token, of_feature = variable(embeddings.numpy()), variable(np.zeros((3, 4)))
     ours = MuonAdamW(1e-2, token_features=pairs, weight_decay=0.0)
     ours.build([embeddings])
-    theirs = keras.optimizers.Adam(5e-3, beta_2=0.95)
+    theirs = keras.optimizers.Adam(5e-3, beta_2=0.99)
     theirs.build([of_token, of_feature])
     for _ in range(5):
         grad = rng.normal(size=(5, 4)).astype("float32")

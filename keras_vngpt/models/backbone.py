@@ -12,7 +12,7 @@ PRESETS = {
         vocabulary_size=1_024, num_layers=4, num_heads=2, hidden_dim=128, intermediate_dim=352
     ),
     "tiny": dict(
-        vocabulary_size=8_192, num_layers=3, num_heads=4, hidden_dim=256, intermediate_dim=608
+        vocabulary_size=12_288, num_layers=4, num_heads=3, hidden_dim=192, intermediate_dim=512
     ),
     "small": dict(
         vocabulary_size=8_192, num_layers=6, num_heads=6, hidden_dim=384, intermediate_dim=1_152

@@ -83,10 +83,11 @@ class StageSettings:
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon takes the hidden matrices, with AdamW for the rest; adamw takes all"""
     token_features: bool = True
-    """tokens with a syllable, an onset, a rhyme or a tone in common learn from each other"""
+    """tokens with a syllable, an onset, a rhyme or a tone in common learn from each other, in a new
+    model also those that stand near the same ones"""
     learning_rate: Positive = 6e-3
     """at the end of the warm-up"""
-    warmup: Share = 0.05
+    warmup: Share = 0.02
     """share of the steps over which the learning rate rises"""
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     """what the cosine falls to, as a share of `learning_rate`"""

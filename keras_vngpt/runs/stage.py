@@ -22,7 +22,11 @@ from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
 from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
-from keras_vngpt.training.cooccurrence import cooccurrence_embeddings
+from keras_vngpt.training.cooccurrence import (
+    company_classes,
+    cooccurrence_embeddings,
+    told_apart,
+)
 from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
@@ -43,7 +47,13 @@ def run_stage(stage, run, settings):
     announce(stage, plan, model)
     features = token_features(model.preprocessor.tokenizer)
     if start is None and settings.model.embeddings == "cooccurrence":
-        start_embeddings(model, rows, plan, features[:, 0], settings.seed, mixture)
+        words = features[:, 0]
+        classes = start_embeddings(model, rows, plan, words, settings.seed, mixture)
+        kept = run / "work" / stage / "token_features.npy"
+        if not kept.exists():  # a run that goes on must have the same, to the last bit
+            with whole(kept, durable=True) as path, open(path, "wb") as file:
+                np.save(file, joined(features, classes))
+        features = np.load(kept)
     print()
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
@@ -124,7 +134,11 @@ def make_model(stage, run, settings, start):
 
 
 def start_embeddings(model, rows, plan, words, seed, mixture):
-    """Give a new model embeddings that know the first pass over its rows, or a large part of it."""
+    """Give a new model embeddings that know the first pass over its rows, or a large part of it.
+
+    Returns:
+        The classes of its tokens, from `company_classes`.
+    """
     print("  embeddings      from what stands near what in the first pass")
     of_step = plan.batch_size * plan.length
     one_pass = math.ceil(plan.rows / plan.batch_size)
@@ -132,10 +146,18 @@ def start_embeddings(model, rows, plan, words, seed, mixture):
     batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
     inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
     token_ids, segment_ids = map(np.concatenate, zip(*inputs, strict=True))
-    embeddings = model.backbone.token_embedding.embeddings
-    embeddings.assign(
-        cooccurrence_embeddings(token_ids, segment_ids, *embeddings.shape, words, seed)
-    )
+    variable = model.backbone.token_embedding.embeddings
+    embeddings = cooccurrence_embeddings(token_ids, segment_ids, *variable.shape, seed)
+    variable.assign(told_apart(embeddings, words, seed))
+    counts = np.bincount(token_ids[segment_ids > 0], minlength=len(embeddings))
+    return company_classes(embeddings, counts, seed)
+
+
+def joined(features, classes):
+    """The features of tokens and their classes, numbered on, in order."""
+    classes = classes + [0, features[:, 1].max(initial=-1) + 1]
+    pairs = np.concatenate([features, classes]).astype("int32")
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def announce(stage, plan, model):

@@ -1,4 +1,4 @@
-"""Embeddings to start from: tokens that keep the same company begin near each other."""
+"""What tokens stand near: embeddings to start from, and classes of tokens that are alike."""
 
 import numpy as np
 import scipy.sparse
@@ -9,25 +9,27 @@ STD = 0.04  # what it knows outlasts the first steps better than at 0.02
 NOISE = 0.25  # as a share of STD
 NOISE_OF_SIGNS = 0.75  # of what is no word: digits keep the same company and must be told apart
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
+TOKENS_PER_CLASS = (192, 24)  # coarse classes and fine ones
+ROUNDS = 12  # of k-means
 
 
-def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim, words=(), seed=0):
+def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim, seed=0):
     """Embeddings from how often tokens stand near each other.
 
     The positive pointwise mutual information of tokens within a window, decomposed: `U sqrt(S)` of
-    its largest eigenvalues, turned so that all dimensions are alike, with noise. Takes seconds,
-    and no step of training.
+    its largest eigenvalues, turned so that all dimensions are alike. Takes seconds, and no step of
+    training.
 
     Args:
         token_ids: int array [rows, length].
         segment_ids: int array [rows, length], the document of each position, 0 for padding.
         vocabulary_size: int.
         hidden_dim: int.
-        words: int array of the tokens that are words or parts of words.
         seed: int.
 
     Returns:
-        float32 array [vocabulary_size, hidden_dim], with a standard deviation of about 0.04.
+        float32 array [vocabulary_size, hidden_dim], with a standard deviation of 0.04; zeros for a
+        token that stands near nothing.
 
     Example:
         >>> embeddings = cooccurrence_embeddings(rows.token_ids, rows.segment_ids, 8192, 256)
@@ -48,10 +50,65 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
     embeddings[:, : len(largest)] = (basis @ vectors[:, largest]) * np.abs(values[largest]) ** 0.5
     rotation, _ = np.linalg.qr(rng.standard_normal((hidden_dim, hidden_dim)))
     embeddings = embeddings @ rotation.astype("float32")
-    embeddings *= STD / max(np.sqrt(np.mean(embeddings**2)), 1e-12)
-    noise = np.full((vocabulary_size, 1), NOISE_OF_SIGNS, "float32")
+    return embeddings * (STD / max(np.sqrt(np.mean(embeddings**2)), 1e-12))
+
+
+def told_apart(embeddings, words, seed=0):
+    """Embeddings with noise: little for words, more for the rest.
+
+    Args:
+        embeddings: float array [tokens, hidden_dim], from `cooccurrence_embeddings`.
+        words: int array of the tokens that are words or parts of words.
+        seed: int.
+
+    Returns:
+        float32 array like `embeddings`, no row of it zero.
+    """
+    noise = np.full((len(embeddings), 1), NOISE_OF_SIGNS, "float32")
     noise[np.asarray(words, int)] = NOISE
+    rng = np.random.default_rng((seed, 1))
     return embeddings + noise * STD * rng.standard_normal(embeddings.shape, "float32")
+
+
+def company_classes(embeddings, counts, seed=0):
+    """Classes of tokens that keep like company: features that they may share.
+
+    K-means by direction, once with few classes and once with many.
+
+    Args:
+        embeddings: float array [tokens, hidden_dim], from `cooccurrence_embeddings`.
+        counts: int array [tokens], how often each is seen.
+        seed: int.
+
+    Returns:
+        int32 array [pairs, 2] of a token and the number of a class of it; none for a token whose
+        embedding is zero.
+
+    Example:
+        >>> classes = company_classes(embeddings, np.bincount(token_ids.ravel(), minlength=8192))
+
+    References:
+        - [Dhillon and Modha, 2001](https://doi.org/10.1023/A:1007612920971), section 3.
+    """
+    rng = np.random.default_rng((seed, 2))
+    norms = np.linalg.norm(embeddings, axis=1)
+    tokens = np.flatnonzero(norms > 1e-3 * norms.max(initial=0))
+    directions = embeddings[tokens] / norms[tokens, None]
+    weight = np.sqrt(np.asarray(counts)[tokens] + 1.0)
+    pairs, first = [np.zeros((0, 2), "int32")], 0
+    for size in TOKENS_PER_CLASS if len(tokens) else ():
+        n_classes = -(-len(tokens) // size)
+        chosen = rng.choice(len(tokens), n_classes, replace=False, p=weight / weight.sum())
+        centres = directions[chosen]
+        for _ in range(ROUNDS):
+            of_token = np.argmax(directions @ centres.T, axis=1)
+            place = (of_token, np.arange(len(tokens)))
+            sums = scipy.sparse.csr_array((weight, place), (n_classes, len(tokens))) @ directions
+            length = np.linalg.norm(sums, axis=1, keepdims=True)
+            centres = np.where(length > 0, sums / np.maximum(length, 1e-12), centres)
+        pairs.append(np.stack([tokens, first + of_token], axis=1).astype("int32"))
+        first += n_classes
+    return np.concatenate(pairs)
 
 
 def _counts(token_ids, segment_ids, vocabulary_size):

@@ -11,7 +11,7 @@ def make_optimizer(
     name,
     learning_rate,
     total_steps,
-    warmup=0.05,
+    warmup=0.02,
     final_learning_rate=0.0,
     weight_decay=0.01,
     clip_norm=1.0,
