@@ -8,12 +8,15 @@ engine stands in `make_training`. Runs without TensorFlow under KERAS_BACKEND=ja
 """
 
 import argparse
+import os
 import resource
 import sys
 import tempfile
 import time
 import types
 from pathlib import Path
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package does; Keras comes first here
 
 import keras
 import numpy as np
