@@ -84,6 +84,9 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings["skip"] = ["finetune", "export"]
     other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
     assert losses(other)[0] != losses(a)[0]
+    settings["pretrain"]["short_sequences"] = 0.0  # the first steps are others without
+    whole = keras_vngpt.fit(folder=str(tmp_path), name="d", **settings)
+    assert losses(whole)[0] != losses(a)[0]
 
 
 def test_a_new_model_starts_from_company_and_its_tokens_learn_from_each_other(tmp_path):
