@@ -11,7 +11,12 @@ def positions_at_once(vocabulary_size):
     return max(FEWEST, LOGITS // vocabulary_size)
 
 
-def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None):
+def as_it_is(function):
+    """What a backend that compiles everything anyway needs of a function."""
+    return function
+
+
+def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None, fuse=as_it_is):
     """The weighted cross-entropy of a tied head, summed, without all logits at once.
 
     The gradients are computed together with the loss, chunk by chunk of the positions, so that
@@ -23,6 +28,8 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None):
         target: int tensor [positions].
         weight: float32 tensor [positions].
         at_once: int, positions whose logits exist at once; by default `positions_at_once`.
+        fuse: function that gives a function of element-wise operations back as one that takes
+            less time, such as `keras_vngpt.training.fusion.fused`.
 
     Returns:
         A float32 scalar: the sum over the positions of weight times nats.
@@ -42,34 +49,19 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None):
     largest_weight = ops.maximum(ops.max(weight), 1e-30)
     weight = weight / largest_weight
 
-    def part(hidden, embeddings, target, weight):
-        logits = ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), "float32")
-        largest = ops.max(logits, axis=-1, keepdims=True)
-        exponentials = ops.exp(logits - largest)
-        total = ops.sum(exponentials, axis=-1, keepdims=True)
-        of_target = ops.take_along_axis(logits, target[:, None], axis=-1)
-        loss = ops.sum(weight[:, None] * (ops.log(total) + largest - of_target))
-        # Softmax less one-hot: the target's entry is set, a one-hot matrix is never made.
-        place = ops.stack([ops.arange(ops.shape(target)[0]), target], axis=-1)
-        likelihood = ops.exp(of_target - largest) / total
-        gradient = ops.scatter_update(
-            exponentials * (weight[:, None] / total), place, weight * (likelihood[:, 0] - 1.0)
-        )
-        gradient = ops.cast(gradient, dtype)
-        to_hidden = ops.matmul(gradient, embeddings)
-        to_embeddings = ops.matmul(ops.transpose(gradient), hidden)
-        return loss, to_hidden, ops.cast(to_embeddings, "float32")
+    softmax = fuse(loss_of_logits)
 
     @ops.custom_gradient
     def total_loss(hidden, embeddings):
         loss, to_hidden, to_embeddings = 0.0, [], 0.0
         for start in range(0, positions, size):
             chunk = slice(start, min(start + size, positions))
-            one, of_chunk, of_embeddings = part(
-                hidden[chunk], embeddings, target[chunk], weight[chunk]
-            )
-            loss, to_embeddings = loss + one, to_embeddings + of_embeddings
-            to_hidden.append(of_chunk)
+            logits = ops.matmul(hidden[chunk], ops.transpose(embeddings))
+            nats, to_logits = softmax(logits, target[chunk], weight[chunk])
+            of_chunk = ops.matmul(ops.transpose(to_logits), hidden[chunk])
+            to_embeddings = to_embeddings + ops.cast(of_chunk, "float32")
+            to_hidden.append(ops.matmul(to_logits, embeddings))
+            loss = loss + nats
         to_hidden = ops.concatenate(to_hidden)
 
         def gradient(*arguments, upstream=None):
@@ -81,6 +73,31 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None):
         return loss * largest_weight, gradient
 
     return total_loss(hidden, embeddings)
+
+
+def loss_of_logits(logits, target, weight):
+    """The weighted cross-entropy of logits, summed, and its gradient.
+
+    Args:
+        logits: float tensor [positions, vocabulary_size].
+        target: int tensor [positions].
+        weight: float32 tensor [positions].
+
+    Returns:
+        `(nats, to_logits)`: a float32 scalar, and a tensor like `logits`.
+    """
+    dtype = logits.dtype
+    logits = ops.cast(logits, "float32")
+    largest = ops.max(logits, axis=-1, keepdims=True)
+    exponentials = ops.exp(logits - largest)
+    total = ops.sum(exponentials, axis=-1, keepdims=True)
+    of_target = ops.take_along_axis(logits, target[:, None], axis=-1)
+    loss = ops.sum(weight[:, None] * (ops.log(total) + largest - of_target))
+    # Softmax less one-hot, the target's entry by itself: it is exact where the target is certain.
+    is_target = ops.equal(ops.arange(logits.shape[-1])[None], target[:, None])
+    at_target = weight[:, None] * (ops.exp(of_target - largest) / total - 1.0)
+    gradient = ops.where(is_target, at_target, exponentials * (weight[:, None] / total))
+    return loss, ops.cast(gradient, dtype)
 
 
 def chunked_scores(hidden, embeddings, target, at_once=None):

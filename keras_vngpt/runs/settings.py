@@ -87,10 +87,10 @@ class StageSettings:
     model also those that stand near the same ones"""
     learning_rate: Positive = 6e-3
     """at the end of the warm-up"""
-    warmup: Share = 0.02
+    warmup: Share = 0.01
     """share of the steps over which the learning rate rises"""
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """what the cosine falls to, as a share of `learning_rate`"""
+    """what it falls to, in a line, as a share of `learning_rate`"""
     weight_decay: NotNegative = 0.01
     """decoupled, on the matrices"""
     dropout: Share = 0.0
@@ -140,6 +140,8 @@ class PretrainSettings(StageSettings):
     """text for the final figure, instead of a share of `data`"""
     epochs: Positive = 6
     """passes over the rows; a part of a pass is fine"""
+    learning_rate: Positive = 8e-3
+    """at the end of the warm-up"""
     short_sequences: Share = 0.6
     """share of the steps, the first ones, whose rows are halves of two others: more texts at once
     while what stands near matters most"""

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vngpt.training.fusion import fused
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step
 UPDATE_SIZE = 0.2  # root mean square of an orthogonal update: about that of AdamW's
 GROWTH_STEPS = 2_000  # without overflow, before the scale of a float16 loss doubles
@@ -62,10 +64,10 @@ class MuonAdamW(keras.optimizers.Optimizer):
         learning_rate=6e-3,
         adam_share=0.5,
         matrices="muon",
-        momentum=0.9,
+        momentum=0.85,
         newton_schulz_steps=5,
         newton_schulz_dtype="float32",
-        beta_1=0.9,
+        beta_1=0.8,
         beta_2=0.99,
         epsilon=1e-7,
         weight_decay=0.01,
@@ -149,9 +151,10 @@ class MuonAdamW(keras.optimizers.Optimizer):
             return [ops.convert_to_tensor(v) for v in state], grads if sums else []
 
         def step():
+            norm = _norm(grads)
             new = ops.cond(
-                ops.isfinite(self._norm(grads)),
-                lambda: self._stepped(grads, variables),
+                ops.isfinite(norm),
+                lambda: self._stepped(grads, variables, norm),
                 self._left_out_of(state),
             )
             return new, [ops.zeros_like(g) for g in grads] if sums else []
@@ -180,10 +183,6 @@ class MuonAdamW(keras.optimizers.Optimizer):
             self.good_steps,
         ]
 
-    def _norm(self, grads):
-        """Of all gradients together, as they come: scaled, and summed over micro-batches."""
-        return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads))
-
     def _left_out_of(self, state):
         def left_out():
             *values, skipped, scale, _ = (ops.convert_to_tensor(v) for v in state)
@@ -197,59 +196,57 @@ class MuonAdamW(keras.optimizers.Optimizer):
 
         return left_out
 
-    def _stepped(self, grads, variables):
+    def _stepped(self, grads, variables, norm):
         """The state after a step."""
         scale = ops.convert_to_tensor(self.loss_scale)
         factor = 1.0 / (scale * self.micro_batches)
         if self.clip:
-            factor = factor * ops.minimum(1.0, self.clip / (self._norm(grads) * factor + 1e-12))
+            factor = factor * ops.minimum(1.0, self.clip / (norm * factor + 1e-12))
         rate = ops.cast(self.learning_rate, "float32")
         step = ops.cast(self._iterations + 1, "float32")
         correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
 
-        def adam(first, second, grad):
-            """Moments, and the update without its rate."""
-            # Every number first: each pass over a large tensor takes time.
-            of_grad = ops.cast((1 - self.beta_1) * factor, grad.dtype)
-            of_square = ops.cast((1 - self.beta_2) * factor * factor, grad.dtype)
-            first = ops.convert_to_tensor(first) * self.beta_1 + grad * of_grad
-            second = ops.convert_to_tensor(second) * self.beta_2 + ops.square(grad) * of_square
-            return first, second, first / (ops.sqrt(second) + self.epsilon)
-
-        first, second, updates, to_orthogonal, of_features = {}, {}, {}, {}, []
+        adam, muon = {}, {}  # the moments so far and the gradient of what either one moves
         for i, (grad, v) in enumerate(zip(grads, variables, strict=True)):
             index = self._get_variable_index(v)
-            m = self._first[index]
             if self._is_matrix[index]:
-                grad = grad * ops.cast(factor, grad.dtype)
-                first[i] = ops.convert_to_tensor(m) * self.momentum + grad
-                to_orthogonal.setdefault(tuple(v.shape), {})[i] = grad + first[i] * self.momentum
+                muon[i] = self._first[index], grad
             else:
-                first[i], second[i], updates[i] = adam(m, self._second[v.path], grad)
+                adam[i] = self._first[index], self._second[v.path], grad
             if self._has_features(v):
-                *of_features, update = adam(*self._of_features, self.features.of_tokens(grad))
-                updates[i] = updates[i] + self.features.to_tokens(update, v.shape[0])
-        for shape, of_shape in to_orthogonal.items():
+                embeddings = i
+                adam["features"] = *self._of_features, self.features.of_tokens(grad)
+        betas = self.beta_1, self.beta_2
+        adam = _mapped(adam, fused(_adam_updates), factor, betas, self.epsilon)
+        muon = _mapped(muon, fused(_momentum_updates), factor, self.momentum)
+        *of_features, update = adam.pop("features", [None])
+        moments, updates = {}, {}
+        for i, (*of_this, x) in (adam | muon).items():
+            moments[i], updates[i] = of_this, x
+        if of_features:
+            shared = self.features.to_tokens(update, variables[embeddings].shape[0])
+            updates[embeddings] = updates[embeddings] + shared
+        of_shape = {}
+        for i in muon:
+            of_shape.setdefault(tuple(updates[i].shape), []).append(i)
+        for shape, same in of_shape.items():
             size = UPDATE_SIZE * math.sqrt(max(shape))
-            whole = self._orthogonal(ops.stack(list(of_shape.values()))) * size
-            updates |= dict(zip(of_shape, ops.unstack(whole, len(of_shape)), strict=True))
-
-        weights = []
+            whole = self._orthogonal(ops.stack([updates[i] for i in same])) * size
+            updates |= dict(zip(same, ops.unstack(whole, len(same)), strict=True))
+        moves = {}
         for i, v in enumerate(variables):
-            is_matrix = self._is_matrix[self._get_variable_index(v)]
-            of_this = rate if is_matrix or self.matrices != "muon" else rate * self.adam_share
-            value = ops.convert_to_tensor(v)
-            if self.decay and _is_kernel(v):
-                value = value * ops.cast(1 - rate * self.decay, v.dtype)
-            of_update = ops.cast(of_this if is_matrix else of_this * correction, v.dtype)
-            weights.append(value - of_update * ops.cast(updates[i], v.dtype))
+            share = self.adam_share if self.matrices == "muon" and i in adam else 1.0
+            rate_of_this = rate * share * (correction if i in adam else 1.0)
+            kept = 1 - rate * self.decay if self.decay and _is_kernel(v) else ops.ones(())
+            moves[i] = v, updates[i], kept, rate_of_this
+        weights = _mapped(moves, fused(_moved))
 
         good_steps = self.good_steps + 1
         grows = good_steps >= GROWTH_STEPS if self.scales_loss else False
         return [
-            *weights,
-            *(first[i] for i in range(len(variables))),
-            *(second[i] for i in sorted(second)),
+            *weights.values(),
+            *(moments[i][0] for i in range(len(variables))),
+            *(moments[i][1] for i in sorted(adam)),
             *of_features,
             ops.zeros_like(ops.convert_to_tensor(self.skipped)),
             ops.where(grows, scale * 2, scale),
@@ -327,6 +324,45 @@ def _sum_rows(x, rows, segments, n_segments):
         # A fifth of the time of the other: the rows are never copied.
         return tf.sparse.segment_sum(x, rows, segments, num_segments=n_segments)
     return ops.segment_sum(ops.take(x, rows, axis=0), segments, n_segments)
+
+
+def _norm(grads):
+    """Of all gradients together, as they come: scaled, and summed over micro-batches."""
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads))
+
+
+def _mapped(what, function, *arguments):
+    """The values of a dictionary, all of them in one call of a function."""
+    return dict(zip(what, function(list(what.values()), *arguments), strict=True)) if what else {}
+
+
+def _adam_updates(variables, factor, betas, epsilon):
+    """Moments and gradients, scaled by a factor, to moments and updates without their rate."""
+    found = []
+    for first, second, grad in variables:
+        grad = grad * ops.cast(factor, grad.dtype)
+        first = first * betas[0] + grad * (1 - betas[0])
+        second = second * betas[1] + ops.square(grad) * (1 - betas[1])
+        found.append((first, second, first / (ops.sqrt(second) + epsilon)))
+    return found
+
+
+def _momentum_updates(variables, factor, momentum):
+    """The same with one moment, and Nesterov's look ahead."""
+    found = []
+    for first, grad in variables:
+        grad = grad * ops.cast(factor, grad.dtype)
+        first = first * momentum + grad
+        found.append((first, grad + first * momentum))
+    return found
+
+
+def _moved(variables):
+    """Weights after their updates: of each a share is kept, the update at its rate taken off."""
+    return [
+        v * ops.cast(kept, v.dtype) - ops.cast(update, v.dtype) * ops.cast(rate, v.dtype)
+        for v, update, kept, rate in variables
+    ]
 
 
 def _is_kernel(variable):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vngpt.models.cross_entropy import chunked_cross_entropy
+from keras_vngpt.training.fusion import fused
 
 
 class Trainer(keras.Model):
@@ -41,4 +42,5 @@ class Trainer(keras.Model):
             ops.cast(self._embedding.embeddings, y_pred.dtype),
             ops.reshape(y, (-1,)),
             ops.reshape(sample_weight, (-1,)),
+            fuse=fused,
         )
