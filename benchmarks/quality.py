@@ -4,11 +4,11 @@
     python benchmarks/quality.py --train vi_train.txt --dev vi_dev.txt --peer peers/bin/python
 
 Ours first: `fit` with its defaults and the preset. Then the peers, on the same packed rows in the
-same order. The peers' learning rate and beta 2 (transformers' own is 0.999) are the best of a
-search on the first seed, over all tokens. Then each model again for as long as ours took: as many
-steps as fit, by the median speeds of the first part. Time is of training steps alone, without
-preparation, compilation and validation; what the embeddings of ours start from takes 3 s and is
-not counted.
+same order. The peers' learning rate is the best of a search on the first seed, over all tokens, and
+so, at that one, is their beta 2 (transformers' own is 0.999). Then each model again for as long as
+ours took: as many steps as fit, by the median speeds of the first part. Time is of training steps
+alone, without preparation, compilation and validation; what the embeddings of ours start from takes
+3 s and is not counted.
 
 Each run is a line of results.jsonl; the same command goes on where it was interrupted. Another
 commit or another text wants another --folder.
@@ -20,7 +20,6 @@ import json
 import statistics
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +48,14 @@ def main():
     parser.add_argument("--tokens", type=int, default=2_050_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=MODELS[1:],
+        default=MODELS[1:],
+        metavar="MODEL",
+        help=f"beside the first: {', '.join(MODELS[1:])}",
+    )
+    parser.add_argument(
         "--dtype",
         choices=DTYPES,
         default="bfloat16",
@@ -64,39 +71,40 @@ def main():
     )
     given = parser.parse_args()
 
-    own = (
-        "folder",
-        "seeds",
-        "peer",
-        "peer_learning_rates",
-        "peer_beta2",
-    )  # may differ from call to call
-    settings = {name: value for name, value in vars(given).items() if name not in own}
+    may_differ = "folder seeds peer models peer_learning_rates peer_beta2".split()
+    settings = {name: value for name, value in vars(given).items() if name not in may_differ}
     results = Results(Path(given.folder, "results.jsonl"), settings)
-    first_seed = given.seeds[0]
+    models = [m for m in MODELS if m == FIRST or m in given.models]
     for seed in given.seeds:
-        for model in OURS:
-            results.get((model, seed, "tokens"), run_ours, given, model, seed, given.tokens)
-    first = results[FIRST, first_seed, "tokens"]
-    recipes, steps = {}, first["steps"]  # of the peers: learning rate and beta 2
-    for model in PEERS:
-        for seed in given.seeds:
-            tried = [recipes.get(model)]
-            if seed == first_seed:
-                tried = list(product(given.peer_learning_rates, given.peer_beta2))
-            found = {}
-            for recipe in tried:
-                key = model, seed, named("tokens", recipe)
-                found[recipe] = results.get(key, run_peer, given, model, seed, first, steps, recipe)
-            recipes.setdefault(model, min(found, key=lambda r: found[r]["bits_per_byte"]))
+        for model in models:
+            if model in OURS:
+                results.get((model, seed, "tokens"), run_ours, given, model, seed, given.tokens)
+    first = results[FIRST, given.seeds[0], "tokens"]
+    steps = first["steps"]
+
+    def peer(model, seed, recipe):
+        key = model, seed, named("tokens", recipe)
+        return results.get(key, run_peer, given, model, seed, first, steps, recipe)
+
+    recipes = {}  # of the peers: learning rate and beta 2
+    for model in models:
+        if model not in PEERS:
+            continue
+        beta2, *others = given.peer_beta2
+        found = {r: peer(model, given.seeds[0], (r, beta2)) for r in given.peer_learning_rates}
+        rate = min(found, key=lambda r: found[r]["bits_per_byte"])
+        found = {b: peer(model, given.seeds[0], (rate, b)) for b in (beta2, *others)}
+        recipes[model] = rate, min(found, key=lambda b: found[b]["bits_per_byte"])
+        for seed in given.seeds[1:]:
+            peer(model, seed, recipes[model])
 
     def equal_tokens(model):
         budget = named("tokens", recipes.get(model))
         return [results[model, seed, budget] for seed in given.seeds]
 
-    speeds = {m: statistics.median(r["tokens_per_second"] for r in equal_tokens(m)) for m in MODELS}
+    speeds = {m: statistics.median(r["tokens_per_second"] for r in equal_tokens(m)) for m in models}
     equal_time = {FIRST: equal_tokens(FIRST)}
-    for model in MODELS[1:]:
+    for model in models[1:]:
         steps = round(first["steps"] * speeds[model] / speeds[FIRST])
         tokens = int(steps * first["tokens_per_step"])
         run = (run_ours, tokens) if model in OURS else (run_peer, first, steps, recipes[model])
@@ -104,7 +112,7 @@ def main():
             results.get((model, seed, f"time, {steps} steps"), run[0], given, model, seed, *run[1:])
             for seed in given.seeds
         ]
-    show(given, recipes, speeds, {m: equal_tokens(m) for m in MODELS}, equal_time)
+    show(given, recipes, speeds, {m: equal_tokens(m) for m in models}, equal_time)
 
 
 def named(budget, recipe):
@@ -229,7 +237,7 @@ def show(given, recipes, speeds, equal_tokens, equal_time):
     print(
         f"peers: {step}, AdamW, weight decay {given.peer_weight_decay:g}, learning rate and "
         + "beta 2 "
-        + ", ".join(f"{recipes[m][0]:g} and {recipes[m][1]:g} ({m})" for m in PEERS)
+        + ", ".join(f"{rate:g} and {beta2:g} ({m})" for m, (rate, beta2) in recipes.items())
         + f" of {', '.join(f'{r:g}' for r in given.peer_learning_rates)}"
         + f" and {', '.join(f'{b:g}' for b in given.peer_beta2)}\n"
     )
@@ -237,7 +245,7 @@ def show(given, recipes, speeds, equal_tokens, equal_time):
         "| model | parameters | tokens/s | bits per byte at equal tokens | tokens in equal time "
         "| bits per byte at equal time |\n|---|---|---|---|---|---|"
     )
-    for model in MODELS:
+    for model in equal_time:
         same, timed = equal_tokens[model], equal_time[model]
         print(
             f"| {model} | {same[0]['parameters']:,} | {speeds[model]:,.0f} | {spread(same)} "
