@@ -13,8 +13,10 @@ from conftest import ROOT
 from keras import ops
 
 from keras_vngpt.models.backbone import VnGPTBackbone
-from keras_vngpt.models.cross_entropy import chunked_cross_entropy, chunked_scores
+from keras_vngpt.models.cross_entropy import as_it_is, chunked_cross_entropy, chunked_scores
+from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.muon import MuonAdamW
+from keras_vngpt.training.optimizers import LinearDecay
 
 RNG = np.random.default_rng(0)
 
@@ -105,9 +107,10 @@ def gradients(loss, *arguments):
     return float(value), [ops.convert_to_numpy(ops.cast(g, "float32")) for g in found]
 
 
+@pytest.mark.parametrize("fuse", [as_it_is, fused])
 @pytest.mark.parametrize("at_once", [1, 7, None])
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
-def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once):
+def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
     hidden, embeddings, target, weight = head(dtype)
 
     def plain(hidden, embeddings):
@@ -116,7 +119,9 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once):
         return ops.sum(nats * weight)
 
     value, found = gradients(
-        lambda h, e: chunked_cross_entropy(h, e, target, weight, at_once), hidden, embeddings
+        lambda h, e: chunked_cross_entropy(h, e, target, weight, at_once, fuse),
+        hidden,
+        embeddings,
     )
     expected, wanted = gradients(plain, hidden, embeddings)
     assert value == pytest.approx(expected, rel=tolerance)
@@ -182,19 +187,23 @@ def trained(optimizer, n_steps=5):
     return [v.numpy() for v in variables]
 
 
+BETAS = {"beta_1": 0.75, "beta_2": 0.97}
+PLAIN = {"global_clipnorm": 1.0, "weight_decay": 0.0}
+
+
 @pytest.mark.parametrize(
     "ours, theirs",
     [
         (
-            MuonAdamW(1e-2, global_clipnorm=1.0, weight_decay=0.0),
+            MuonAdamW(1e-2, momentum=0.7, **BETAS, **PLAIN),
             keras.optimizers.Muon(
-                1e-2, adam_lr_ratio=0.5, adam_beta_2=0.99, momentum=0.9, global_clipnorm=1.0,
-                weight_decay=0.0, adam_weight_decay=0.0,
+                1e-2, adam_lr_ratio=0.5, momentum=0.7, adam_weight_decay=0.0, **PLAIN,
+                **{f"adam_{name}": beta for name, beta in BETAS.items()},
             ),
         ),
         (
-            MuonAdamW(1e-2, matrices="adamw", global_clipnorm=1.0, weight_decay=0.0),
-            keras.optimizers.AdamW(1e-2, beta_2=0.99, global_clipnorm=1.0, weight_decay=0.0),
+            MuonAdamW(1e-2, matrices="adamw", **BETAS, **PLAIN),
+            keras.optimizers.AdamW(1e-2, **BETAS, **PLAIN),
         ),
     ],
 )  # fmt: skip
@@ -216,9 +225,9 @@ def test_embeddings_move_as_sums_of_a_vector_for_the_token_and_for_each_feature(
     backbone = VnGPTBackbone(5, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4)
     embeddings = backbone.token_embedding.embeddings
     of_token, of_feature = variable(embeddings.numpy()), variable(np.zeros((3, 4)))
-    ours = MuonAdamW(1e-2, token_features=pairs, weight_decay=0.0)
+    ours = MuonAdamW(1e-2, token_features=pairs, weight_decay=0.0, **BETAS)
     ours.build([embeddings])
-    theirs = keras.optimizers.Adam(5e-3, beta_2=0.99)
+    theirs = keras.optimizers.Adam(5e-3, **BETAS)
     theirs.build([of_token, of_feature])
     for _ in range(5):
         grad = rng.normal(size=(5, 4)).astype("float32")
@@ -228,6 +237,14 @@ def test_embeddings_move_as_sums_of_a_vector_for_the_token_and_for_each_feature(
     np.testing.assert_allclose(embeddings.numpy(), expected, atol=1e-6)
     copy = MuonAdamW.from_config(ours.get_config())
     np.testing.assert_array_equal(copy.features.pairs, pairs)
+
+
+def test_the_learning_rate_rises_and_falls_in_lines():
+    rate = LinearDecay(2.0, total_steps=110, warmup_steps=10, final=0.1)
+    steps = [0, 4, 9, 10, 60, 109, 110]
+    found = [float(rate(step)) for step in steps]
+    np.testing.assert_allclose(found, [0.2, 1.0, 2.0, 2.0, 1.1, 0.218, 0.2], rtol=1e-5)
+    assert float(LinearDecay(2.0, total_steps=10)(9)) == pytest.approx(0.2)  # no step without one
 
 
 @pytest.mark.parametrize("matrices", ["muon", "adamw"])
@@ -250,7 +267,7 @@ def test_a_step_whose_gradients_are_not_finite_changes_nothing(matrices):
 
 def test_a_scale_of_the_loss_that_was_too_large_is_no_fault():
     variables = [keras.Variable(np.ones(3, "float32"))]
-    optimizer = MuonAdamW(1.0, scale_loss=True, weight_decay=0.0)
+    optimizer = MuonAdamW(1.0, beta_1=0.9, scale_loss=True, weight_decay=0.0)
     optimizer.build(variables)
     scale = float(optimizer.loss_scale)
     assert float(optimizer.scale_loss(ops.ones(()))) == scale
