@@ -53,7 +53,7 @@ def main():
         choices=MODELS[1:],
         default=MODELS[1:],
         metavar="MODEL",
-        help=f"beside the first: {', '.join(MODELS[1:])}",
+        help=f"beside the first: {', '.join(map(repr, MODELS[1:]))}",
     )
     parser.add_argument(
         "--dtype",
@@ -105,11 +105,12 @@ def main():
     speeds = {m: statistics.median(r["tokens_per_second"] for r in equal_tokens(m)) for m in models}
     equal_time = {FIRST: equal_tokens(FIRST)}
     for model in models[1:]:
-        steps = round(first["steps"] * speeds[model] / speeds[FIRST])
-        tokens = int(steps * first["tokens_per_step"])
-        run = (run_ours, tokens) if model in OURS else (run_peer, first, steps, recipes[model])
+        timed = round(steps * speeds[model] / speeds[FIRST])
+        tokens = int(timed * first["tokens_per_step"])
+        run = (run_ours, tokens) if model in OURS else (run_peer, first, timed, recipes[model])
+        budget = named(f"time, {timed} steps", recipes.get(model))
         equal_time[model] = [
-            results.get((model, seed, f"time, {steps} steps"), run[0], given, model, seed, *run[1:])
+            results.get((model, seed, budget), run[0], given, model, seed, *run[1:])
             for seed in given.seeds
         ]
     show(given, recipes, speeds, {m: equal_tokens(m) for m in models}, equal_time)

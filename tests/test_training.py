@@ -16,7 +16,7 @@ from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import as_it_is, chunked_cross_entropy, chunked_scores
 from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.muon import MuonAdamW
-from keras_vngpt.training.optimizers import LinearDecay
+from keras_vngpt.training.optimizers import LinearDecay, make_optimizer
 
 RNG = np.random.default_rng(0)
 
@@ -129,11 +129,12 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
 
 
-def test_a_certain_target_has_a_small_gradient_in_bfloat16_too():
+@pytest.mark.parametrize("fuse", [as_it_is, fused])
+def test_a_certain_target_has_a_small_gradient_in_bfloat16_too(fuse):
     hidden, embeddings, target, weight = head("bfloat16", positions=4)
     hidden = ops.take(embeddings, target, axis=0) * 6  # its own embedding is by far the likeliest
     _, (to_hidden, _) = gradients(
-        lambda h, e: chunked_cross_entropy(h, e, target, weight), hidden, embeddings
+        lambda h, e: chunked_cross_entropy(h, e, target, weight, fuse=fuse), hidden, embeddings
     )
     nats, is_likeliest = chunked_scores(hidden, embeddings, target)
     for row, n, likeliest in zip(to_hidden, np.array(nats), np.array(is_likeliest), strict=True):
@@ -150,13 +151,14 @@ def test_scores_in_chunks_are_those_of_all_logits():
     np.testing.assert_array_equal(np.array(is_likeliest), logits.argmax(-1) == target)
 
 
-def test_gradients_in_float16_do_not_vanish_before_they_are_scaled():
+@pytest.mark.parametrize("fuse", [as_it_is, fused])
+def test_gradients_in_float16_do_not_vanish_before_they_are_scaled(fuse):
     hidden, embeddings, target, weight = head("float32", 5_000)
     weight = weight / weight.sum()
 
     def scaled(dtype, scale):
         def loss(h, e):
-            return scale * chunked_cross_entropy(h, e, target, weight)
+            return scale * chunked_cross_entropy(h, e, target, weight, fuse=fuse)
 
         _, found = gradients(loss, *(ops.cast(x, dtype) for x in (hidden, embeddings)))
         return [g / scale for g in found]
@@ -245,6 +247,9 @@ def test_the_learning_rate_rises_and_falls_in_lines():
     found = [float(rate(step)) for step in steps]
     np.testing.assert_allclose(found, [0.2, 1.0, 2.0, 2.0, 1.1, 0.218, 0.2], rtol=1e-5)
     assert float(LinearDecay(2.0, total_steps=10)(9)) == pytest.approx(0.2)  # no step without one
+    config = make_optimizer("muon", 2.0, 100, warmup=0.1).get_config()
+    copy = MuonAdamW.from_config(config)
+    assert float(copy.learning_rate) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("matrices", ["muon", "adamw"])

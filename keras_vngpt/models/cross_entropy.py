@@ -12,7 +12,7 @@ def positions_at_once(vocabulary_size):
 
 
 def as_it_is(function):
-    """What a backend that compiles everything anyway needs of a function."""
+    """A function as it is: for a backend that compiles everything anyway."""
     return function
 
 
@@ -93,7 +93,7 @@ def loss_of_logits(logits, target, weight):
     total = ops.sum(exponentials, axis=-1, keepdims=True)
     of_target = ops.take_along_axis(logits, target[:, None], axis=-1)
     loss = ops.sum(weight[:, None] * (ops.log(total) + largest - of_target))
-    # Softmax less one-hot, the target's entry by itself: it is exact where the target is certain.
+    # Softmax less one-hot; the target's entry by itself, before anything is rounded.
     is_target = ops.equal(ops.arange(logits.shape[-1])[None], target[:, None])
     at_target = weight[:, None] * (ops.exp(of_target - largest) / total - 1.0)
     gradient = ops.where(is_target, at_target, exponentials * (weight[:, None] / total))

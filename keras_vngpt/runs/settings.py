@@ -98,7 +98,8 @@ class StageSettings:
     clip_norm: NotNegative = 1.0
     """largest norm of all gradients together; 0 for no limit"""
     jit_compile: Literal["auto", "true", "false"] = "auto"
-    """compile the training step with XLA; auto as it was measured to be faster"""
+    """compile all of the training step with XLA, not parts alone; auto as it was measured to be
+    faster"""
     validation_share: Share = 0.1
     """share of the data to validate on, picked by the hash of its text"""
     test_share: Share = 0.1
@@ -141,7 +142,7 @@ class PretrainSettings(StageSettings):
     epochs: Positive = 6
     """passes over the rows; a part of a pass is fine"""
     learning_rate: Positive = 8e-3
-    """at the end of the warm-up"""
+    """at the end of the warm-up; with adamw rather 3e-3"""
     short_sequences: Share = 0.6
     """share of the steps, the first ones, whose rows are halves of two others: more texts at once
     while what stands near matters most"""

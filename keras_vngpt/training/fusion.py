@@ -14,7 +14,8 @@ def fused(function):
     step, and get the function as it is.
 
     Args:
-        function: of tensors; it closes over none.
+        function: of a module, for it is compiled once and kept; it closes over no tensors. Numbers
+            of Python among its arguments are compiled in.
 
     Returns:
         A function with the same arguments and results.
@@ -26,7 +27,7 @@ def fused(function):
         return function
     import tensorflow as tf
 
-    compiled = tf.function(function, jit_compile=True)
+    compiled = tf.function(function, jit_compile=True, autograph=False)
 
     def of_tensors(*arguments):
         return compiled(*keras.tree.map_structure(_value, arguments))

@@ -67,7 +67,7 @@ def step_bytes(model, batch_size, length):
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
     # And what becomes of them on the way to the gradient.
     logits = 4 * 4 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
-    # Gradients, as they come and clipped, and two moments.
+    # Gradients and updates, and two moments.
     return 4 * weights + item * of_position * batch_size * length + logits + RUNTIME
 
 

@@ -197,16 +197,13 @@ class MuonAdamW(keras.optimizers.Optimizer):
         return left_out
 
     def _stepped(self, grads, variables, norm):
-        """The state after a step."""
+        """The state after a step, in the order of `_state`."""
         scale = ops.convert_to_tensor(self.loss_scale)
         factor = 1.0 / (scale * self.micro_batches)
         if self.clip:
             factor = factor * ops.minimum(1.0, self.clip / (norm * factor + 1e-12))
-        rate = ops.cast(self.learning_rate, "float32")
-        step = ops.cast(self._iterations + 1, "float32")
-        correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
 
-        adam, muon = {}, {}  # the moments so far and the gradient of what either one moves
+        muon, adam, features = {}, {}, {}  # moments and gradient, by the place of the variable
         for i, (grad, v) in enumerate(zip(grads, variables, strict=True)):
             index = self._get_variable_index(v)
             if self._is_matrix[index]:
@@ -214,44 +211,53 @@ class MuonAdamW(keras.optimizers.Optimizer):
             else:
                 adam[i] = self._first[index], self._second[v.path], grad
             if self._has_features(v):
-                embeddings = i
-                adam["features"] = *self._of_features, self.features.of_tokens(grad)
-        betas = self.beta_1, self.beta_2
-        adam = _mapped(adam, fused(_adam_updates), factor, betas, self.epsilon)
-        muon = _mapped(muon, fused(_momentum_updates), factor, self.momentum)
-        *of_features, update = adam.pop("features", [None])
-        moments, updates = {}, {}
-        for i, (*of_this, x) in (adam | muon).items():
-            moments[i], updates[i] = of_this, x
-        if of_features:
-            shared = self.features.to_tokens(update, variables[embeddings].shape[0])
-            updates[embeddings] = updates[embeddings] + shared
-        of_shape = {}
-        for i in muon:
-            of_shape.setdefault(tuple(updates[i].shape), []).append(i)
-        for shape, same in of_shape.items():
-            size = UPDATE_SIZE * math.sqrt(max(shape))
-            whole = self._orthogonal(ops.stack([updates[i] for i in same])) * size
-            updates |= dict(zip(same, ops.unstack(whole, len(same)), strict=True))
-        moves = {}
-        for i, v in enumerate(variables):
-            share = self.adam_share if self.matrices == "muon" and i in adam else 1.0
-            rate_of_this = rate * share * (correction if i in adam else 1.0)
-            kept = 1 - rate * self.decay if self.decay and _is_kernel(v) else ops.ones(())
-            moves[i] = v, updates[i], kept, rate_of_this
-        weights = _mapped(moves, fused(_moved))
+                features[i] = *self._of_features, self.features.of_tokens(grad)
+
+        first, second, updates, of_features = {}, {}, {}, []
+        for i, new in _mapped(fused(_momentum_updates), muon, factor, self.momentum).items():
+            first[i], updates[i] = new
+        updates = self._all_orthogonal(updates)
+        of_adam = factor, (self.beta_1, self.beta_2), self.epsilon
+        for i, new in _mapped(fused(_adam_updates), adam, *of_adam).items():
+            first[i], second[i], updates[i] = new
+        for i, new in _mapped(fused(_adam_updates), features, *of_adam).items():
+            *of_features, update = new
+            updates[i] = updates[i] + self.features.to_tokens(update, variables[i].shape[0])
+
+        rate = ops.cast(self.learning_rate, "float32")
+        step = ops.cast(self._iterations + 1, "float32")
+        correction = ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        share = self.adam_share if self.matrices == "muon" else 1.0
+        rates = rate, rate * share * correction
+        kept = ops.ones(()), 1 - rate * self.decay  # of a norm or a bias, and of a kernel
+        moves = {
+            i: (v, updates[i], kept[_is_kernel(v)], rates[i in adam])
+            for i, v in enumerate(variables)
+        }
+        weights = _mapped(fused(_moved), moves)
 
         good_steps = self.good_steps + 1
         grows = good_steps >= GROWTH_STEPS if self.scales_loss else False
         return [
             *weights.values(),
-            *(moments[i][0] for i in range(len(variables))),
-            *(moments[i][1] for i in sorted(adam)),
+            *(first[i] for i in range(len(variables))),
+            *(second[i] for i in sorted(second)),
             *of_features,
             ops.zeros_like(ops.convert_to_tensor(self.skipped)),
             ops.where(grows, scale * 2, scale),
             ops.where(grows, 0, good_steps),
         ]
+
+    def _all_orthogonal(self, updates):
+        """Updates of matrices made orthogonal, those of one shape together."""
+        of_shape, found = {}, {}
+        for i, x in updates.items():
+            of_shape.setdefault(tuple(x.shape), []).append(i)
+        for shape, same in of_shape.items():
+            size = UPDATE_SIZE * math.sqrt(max(shape))
+            whole = self._orthogonal(ops.stack([updates[i] for i in same])) * size
+            found |= zip(same, ops.unstack(whole, len(same)), strict=True)
+        return found
 
     def _orthogonal(self, x):
         """The nearest orthogonal matrices to [matrices, rows, columns], nearly (Newton-Schulz)."""
@@ -331,9 +337,10 @@ def _norm(grads):
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads))
 
 
-def _mapped(what, function, *arguments):
-    """The values of a dictionary, all of them in one call of a function."""
-    return dict(zip(what, function(list(what.values()), *arguments), strict=True)) if what else {}
+def _mapped(function, of_variables, *arguments):
+    """A function of a list on the values of a dictionary."""
+    values = list(of_variables.values())
+    return dict(zip(of_variables, function(values, *arguments), strict=True)) if values else {}
 
 
 def _adam_updates(variables, factor, betas, epsilon):

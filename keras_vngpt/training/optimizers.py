@@ -16,7 +16,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         learning_rate: float, at the end of the warm-up.
         total_steps: int.
         warmup_steps: int.
-        final: float, what it falls to, as a share of `learning_rate`.
+        final: float, what it has fallen to after the last step, as a share of `learning_rate`.
 
     Example:
         >>> round(float(LinearDecay(1e-2, total_steps=100, warmup_steps=10)(9)), 6)

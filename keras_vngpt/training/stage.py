@@ -226,7 +226,7 @@ def train_stage(
 
 
 def compiles(setting):
-    """Whether to compile the training step with XLA; on TensorFlow's CPU kernels it never paid."""
+    """Whether XLA compiles all of the training step; on TensorFlow's CPU kernels it never paid."""
     if setting != "auto":
         return setting == "true"
     return keras.config.backend() != "tensorflow"
