@@ -82,7 +82,9 @@ def main():
     if is_tensorflow():
         import tensorflow as tf
 
-        same = tf.data.Dataset.from_tensors(batch).repeat()
+        options = tf.data.Options()
+        options.autotune.enabled = False  # as in the package: its thread holds up the end of fit
+        same = tf.data.Dataset.from_tensors(batch).repeat().with_options(options)
         steps_done = 0
 
         def pipeline(steps):

@@ -151,4 +151,7 @@ def _read(places, rows, batch_size):
         token_ids, segment_ids, target, weight = arrays
         return {"token_ids": token_ids, "padding_mask": segment_ids}, target, weight
 
-    return places.map(triple, num_parallel_calls=2).prefetch(4)
+    # Nothing is left to tune, and the end of training would wait for the thread that does.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return places.map(triple, num_parallel_calls=2).prefetch(4).with_options(options)
