@@ -13,6 +13,8 @@ from keras_vngpt.arguments import settings
 class Controls:
     """The default of each control changes nothing; all together are greedy decoding."""
 
+    min_new_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """the answer does not end before it has this many tokens"""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0 takes the likeliest token, more than 0 draws"""
     top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -23,6 +25,12 @@ class Controls:
     """draw from tokens with at least this share of the likeliest one's probability"""
     repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """above 1, a token that was used c times is r^c times less likely"""
+    presence_penalty: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """taken from the logit of each token that the answer has already"""
+    frequency_penalty: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """taken from the logit of a token as often as the answer has it already"""
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """no run of this many tokens comes twice, the prompt counted; 0 allows all"""
     seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
     """of the draw; the same seed gives the same answer"""
 

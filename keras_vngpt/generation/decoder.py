@@ -1,41 +1,51 @@
-"""The cached decoder: a TensorFlow module that generates, and that a SavedModel is made of."""
+"""The decoder: a TensorFlow module that generates, and that a SavedModel is made of."""
 
 import tensorflow as tf
 
+from keras_vngpt.generation.cached_transformer import CachedTransformer
 from keras_vngpt.generation.controls import SPECS, as_tensors
-from keras_vngpt.generation.sampling import next_token
+from keras_vngpt.generation.keras_hub_steps import Held, KerasHubSteps
+from keras_vngpt.generation.sampling import draws, next_token
 
-SMALLEST_BUCKET = 16
 IDS = tf.TensorSpec([None, None], tf.int32)
 TEXTS = tf.TensorSpec([None], tf.string)
 NEW_TOKENS = tf.TensorSpec([], tf.int32)
 
 
 class Decoder(tf.Module):
-    """Generates from a trained model, with a cache, compiled by XLA.
+    """Generates from a trained model: prompts into a cache, then a token for each row a step.
 
-    A prompt is padded to the next power of two, not to the maximum, so that few shapes are
-    compiled and each prompt is paid for at about its own length. Every row keeps its own positions:
-    padding between a short prompt and its answer is masked, and counts for nothing.
+    Steps are compiled by XLA for few shapes: batches and lengths are rounded up to powers of two.
+    What is added is skipped, not computed. A single prompt has a shape of its own, with products
+    that are faster for it.
 
     Args:
-        model: a `VnGPTCausalLM` with its preprocessor.
+        model: a `VnGPTCausalLM` with its preprocessor; the "classic" one goes through its own
+            `call_with_cache`, and is slower.
         instruct: whether prompts are requests (`[BOS] REQ [SEP]`) or beginnings (`[BOS] text`).
+        kind: of the weights, "float32", "bfloat16", "float16" or "int8"; "modern" alone.
 
     Example:
         >>> decoder = Decoder(model)
         >>> decoder.generate(tf.constant(["Bật quạt phòng ngủ lên mức 2"]), 32)
     """
 
-    def __init__(self, model, instruct=True):
+    def __init__(self, model, instruct=True, kind="float32"):
         super().__init__()
-        self._model = _Untracked(model)
-        self._preprocessor = _Untracked(model.preprocessor)
+        backbone = model.backbone
+        if backbone.decoder == "modern":
+            self.steps = CachedTransformer(backbone, kind)
+        else:
+            self.steps = KerasHubSteps(model)
+        self._backbone = Held(backbone)
+        self._preprocessor = Held(model.preprocessor)
         self.instruct = instruct
-        self.max_length = model.backbone.max_sequence_length
-        # What a SavedModel has to hold: each weight once, and SentencePiece's model.
-        self.weights = [weight.value for weight in model.weights]
+        self.max_length = backbone.max_sequence_length
         self.sentencepiece = model.preprocessor.tokenizer._sentence_piece
+
+    def refresh(self):
+        """Take the weights that the model has now, after more training."""
+        self.steps.refresh(self._backbone.it)
 
     def generate(self, prompts, max_new_tokens=None, **controls):
         """Answer texts.
@@ -74,7 +84,7 @@ class Decoder(tf.Module):
     @tf.function(autograph=False, input_signature=[TEXTS, NEW_TOKENS, SPECS])
     def generate_texts(self, prompts, max_new_tokens, controls):
         """`generate` with every argument a tensor."""
-        ids = self._preprocessor._prompt_ids(
+        ids = self._preprocessor.it._prompt_ids(
             prompts, tf.constant(self.instruct), self._prompt_room(max_new_tokens)
         )
         return self.detokenize(self.continue_ids(ids.to_tensor(), max_new_tokens, controls))
@@ -82,15 +92,15 @@ class Decoder(tf.Module):
     @tf.function(autograph=False, input_signature=[TEXTS])
     def tokenize(self, prompts):
         """Prompts, string tensor [batch], to the ids that `generate_ids` takes."""
-        ids = self._preprocessor._prompt_ids(prompts, tf.constant(self.instruct), self.max_length)
-        return ids.to_tensor()
+        instruct = tf.constant(self.instruct)
+        return self._preprocessor.it._prompt_ids(prompts, instruct, self.max_length).to_tensor()
 
     @tf.function(autograph=False, input_signature=[IDS])
     def detokenize(self, token_ids):
         """int tensor [batch, length] to string tensor [batch], control symbols left out."""
-        special = self._preprocessor.tokenizer.special_token_ids
-        is_text = tf.reduce_all([token_ids != token_id for token_id in special], axis=0)
-        return self._preprocessor.tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
+        tokenizer = self._preprocessor.it.tokenizer
+        is_text = tf.reduce_all([token_ids != i for i in tokenizer.special_token_ids], axis=0)
+        return tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
 
     @tf.function(autograph=False, input_signature=[TEXTS])
     def score(self, texts):
@@ -102,10 +112,14 @@ class Decoder(tf.Module):
         Returns:
             `(log_probability, token_count)`, float and int tensors [batch].
         """
-        inputs, target, weight = self._preprocessor(texts, sequence_length=self.max_length)
-        logits = tf.cast(self._model(inputs, training=False), tf.float32)
+        inputs, target, weight = self._preprocessor.it(texts, sequence_length=self.max_length)
+        is_token = inputs["padding_mask"] > 0
+        lengths = tf.reduce_sum(inputs["padding_mask"], axis=-1)
+        logits = self.steps.logits(_to_the_right(inputs["token_ids"], lengths), lengths)
+        target = tf.boolean_mask(target, is_token)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
-        return -tf.reduce_sum(nll * weight, -1), tf.reduce_sum(tf.cast(weight > 0, tf.int32), -1)
+        nll = tf.RaggedTensor.from_row_lengths(nll * tf.boolean_mask(weight, is_token), lengths)
+        return -tf.reduce_sum(nll, -1), tf.reduce_sum(tf.cast(weight > 0, tf.int32), -1)
 
     def _prompt_room(self, max_new_tokens):
         """The longest prompt: a longer one would leave no place for an answer."""
@@ -119,92 +133,77 @@ class Decoder(tf.Module):
         room = self._prompt_room(max_new_tokens)
         ids = tf.concat([ids[:, :1], ids[:, 1:][:, -(room - 1) :]], axis=1)
         batch = tf.shape(token_ids)[0]
-        lengths = tf.pad(tf.cast(ids.row_lengths(), tf.int32), [[0, _bucket(batch, 1) - batch]])
-        width = _bucket(tf.cast(ids.bounding_shape(1), tf.int32))
-        prompts = ids.to_tensor(shape=[None, None])
-        prompts = tf.pad(
-            prompts, [[0, tf.shape(lengths)[0] - batch], [0, width - tf.shape(prompts)[1]]]
+        more_rows = _bucket(batch, 1) - batch
+        lengths = tf.pad(tf.cast(ids.row_lengths(), tf.int32), [[0, more_rows]])
+        prompts = ids.to_tensor()
+        width = tf.maximum(tf.shape(prompts)[1], 1)
+        prompts = tf.pad(prompts, [[0, more_rows], [0, width - tf.shape(prompts)[1]]])
+        prompts = _to_the_right(prompts, lengths)
+        capacity = _bucket(width + max_new_tokens, self.steps.block)
+        tokens = tf.pad(prompts, [[0, 0], [0, capacity - width]])
+        # The last token of each prompt is the first step's: all new tokens come from steps.
+        before = tf.maximum(lengths - 1, 0)
+        cache = self.steps.prefill(prompts[:, :-1], before, capacity)
+        room = _bucket(max_new_tokens, 1)
+        uniform = draws(controls["seed"], tf.shape(lengths)[0], room)
+        rest = width, cache, uniform, max_new_tokens, controls
+        tokens = tf.cond(
+            tf.equal(batch, 1),
+            lambda: self._decode(tokens[0][None], lengths[0][None], *rest, ()),
+            lambda: self._decode(tokens, lengths, *rest, self.steps.shared()),
         )
-        answers = tf.zeros([tf.shape(lengths)[0], _bucket(max_new_tokens)], tf.int32)
-        answers = self._decode(prompts, lengths, answers, max_new_tokens, controls)[:batch]
+        answers = tokens[:batch, width:]
         longest = tf.reduce_max(tf.reduce_sum(tf.cast(answers != 0, tf.int32), -1))
         return answers[:, : tf.maximum(longest, 0)]
 
-    @tf.function(
-        jit_compile=True,
-        autograph=False,
-        input_signature=[IDS, tf.TensorSpec([None], tf.int32), IDS, NEW_TOKENS, SPECS],
-    )
-    def _decode(self, prompts, lengths, answers, max_new_tokens, controls):
-        """Prefill, then one token a step; `answers` comes as zeros, its shape is the room."""
-        backbone = self._model.backbone
-        end = self._preprocessor.tokenizer.end_token_id
-        batch, width = tf.shape(prompts)[0], tf.shape(prompts)[1]
-        columns = tf.range(width + tf.shape(answers)[1])
-        is_prompt = columns[None, :] < lengths[:, None]
+    @tf.function(jit_compile=True, autograph=False)
+    def _decode(self, tokens, lengths, clock, cache, uniform, max_new_tokens, controls, shared):
+        """Steps until all rows have ended.
 
-        causal = columns[None, :] <= tf.range(width)[:, None]
-        hidden, cache = backbone.decode(
-            prompts,
-            is_prompt[:, None, :] & causal[None],
-            tf.tile(tf.range(width)[None], [batch, 1]),
-            backbone.empty_cache(batch, tf.shape(columns)[0]),
-            0,
-        )
-        last = tf.gather(hidden, tf.maximum(lengths - 1, 0), batch_dims=1)
-        rows = tf.range(batch)
-        counts = _counts(prompts, is_prompt[:, :width], backbone.vocabulary_size)
+        Args:
+            tokens: int tensor [batch, columns], prompts on the left, behind them 0.
+            lengths: int tensor [batch], of the prompts.
+            clock: int tensor, the column behind the prompts.
+            cache: of the prompts without their last tokens.
+            uniform: float tensor [batch, steps], from `draws`.
 
-        def is_open(step, done, *_):
-            return (step < max_new_tokens) & ~tf.reduce_all(done)
+        Returns:
+            `tokens` with the answers.
+        """
+        end = self._preprocessor.it.tokenizer.end_token_id
+        batch, columns = tf.shape(tokens)[0], tf.range(tf.shape(tokens)[1])
+        start = clock
+        is_prompt = (columns < start) & (columns >= start - lengths[:, None])
 
-        def body(step, done, last, counts, answers, cache):
-            logits = backbone.token_embedding(last, reverse=True)
-            token = next_token(logits, counts, step, controls)
-            token = tf.where(done, 0, token)
-            answers = _put(answers, token, step)
-            counts = tf.tensor_scatter_nd_add(
-                counts, tf.stack([rows, token], 1), tf.cast(~done, tf.int32)
+        def is_open(clock, done, *_):
+            return (clock < start + max_new_tokens) & ~tf.reduce_all(done)
+
+        def body(clock, done, lengths, tokens, cache):
+            logits, cache = self.steps.step(
+                tf.gather(tokens, clock - 1, axis=1), lengths, clock - 1, cache, shared
             )
-            done |= (token == end) | (lengths + step + 1 >= self.max_length)
-            seen = is_prompt | ((columns >= width) & (columns <= width + step))[None]
-            hidden, cache = backbone.decode(
-                token[:, None], seen[:, None], (lengths + step)[:, None], cache, width + step
-            )
-            return step + 1, done, hidden[:, 0], counts, answers, cache
+            is_answer = tf.repeat(((columns >= start) & (columns < clock))[None], batch, axis=0)
+            drawn = tf.gather(uniform, clock - start, axis=1)
+            token = next_token(logits, tokens, is_prompt, is_answer, drawn, end, controls)
+            token = tf.ensure_shape(tf.where(done, 0, token), done.shape)
+            written = tf.where(columns == clock, token[:, None], tokens)
+            tokens = tf.ensure_shape(written, tokens.shape)
+            lengths += tf.cast(~done, tf.int32)
+            done |= (token == end) | (lengths >= self.max_length)
+            return clock + 1, done, lengths, tokens, cache
 
-        state = (0, lengths == 0, last, counts, answers, cache)
-        return tf.while_loop(is_open, body, state)[4]
-
-
-class _Untracked:
-    """Holds a Keras object so that a `tf.Module` neither tracks nor saves it."""
-
-    def __init__(self, held):
-        self._held = held
-
-    def __getattr__(self, name):
-        return getattr(self._held, name)
-
-    def __call__(self, *args, **kwargs):
-        return self._held(*args, **kwargs)
+        return tf.while_loop(is_open, body, (clock, lengths == 0, lengths, tokens, cache))[3]
 
 
-def _bucket(size, smallest=SMALLEST_BUCKET):
+def _to_the_right(token_ids, lengths):
+    """[batch, width] padded on the right to the same padded on the left."""
+    columns = tf.range(tf.shape(token_ids)[1])
+    source = columns - (tf.shape(token_ids)[1] - lengths[:, None])
+    moved = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
+    return tf.where(source >= 0, moved, 0)
+
+
+def _bucket(size, smallest):
     """The next power of two."""
     powers = 2 ** tf.range(31)
     return powers[tf.searchsorted(powers, [tf.maximum(size, smallest)])[0]]
-
-
-def _put(answers, token, step):
-    column = tf.range(tf.shape(answers)[1])[None] == step
-    return tf.where(column, token[:, None], answers)
-
-
-def _counts(token_ids, is_used, vocabulary_size):
-    rows = tf.tile(tf.range(tf.shape(token_ids)[0])[:, None], [1, tf.shape(token_ids)[1]])
-    return tf.scatter_nd(
-        tf.stack([rows, token_ids], -1),
-        tf.cast(is_used, tf.int32),
-        [tf.shape(token_ids)[0], vocabulary_size],
-    )

@@ -50,7 +50,7 @@ def save_decoder(decoder, path, text=True):
         "generate_ids": signature(generate_ids, [IDS, *flat_specs], "token_ids", *control_names)
     }
     exported = tf.Module()
-    exported.weights = decoder.weights
+    exported.steps = decoder.steps
     if text:
         exported.sentencepiece = decoder.sentencepiece
         signatures |= {

@@ -69,13 +69,17 @@ class VnGPTCausalLM(keras_hub.models.CausalLM):
         )
         return self.backbone.token_embedding(hidden, reverse=True), hidden, cache
 
+    def _build_cache(self, token_ids):
+        """Hidden states and the cache of ids [batch, length]; the name is KerasHub's."""
+        cache = self.backbone.empty_cache(*ops.shape(token_ids))
+        _, hidden, cache = self.call_with_cache(token_ids, cache, 0)
+        return hidden, cache
+
     def generate_step(self, inputs, stop_token_ids=None):
         """One batch through KerasHub's samplers; see `keras_hub.models.CausalLM.generate`."""
         token_ids, mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
-        batch_size, length = ops.shape(token_ids)[0], ops.shape(token_ids)[1]
-        _, hidden, cache = self.call_with_cache(
-            token_ids, self.backbone.empty_cache(batch_size, length), 0
-        )
+        batch_size = ops.shape(token_ids)[0]
+        hidden, cache = self._build_cache(token_ids)
 
         def next(prompt, cache, index):
             last = ops.slice(prompt, [0, index - 1], [batch_size, 1])

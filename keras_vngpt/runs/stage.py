@@ -59,6 +59,7 @@ def run_stage(stage, run, settings):
     room = EXCERPT if stage == "pretrain" else None
 
     def answer(prompts):
+        decoder.refresh()
         return [t.decode(errors="replace") for t in decoder.generate(prompts, room).numpy()]
 
     figures = train_stage(

@@ -1,0 +1,78 @@
+"""Prefill and decoding steps of any KerasHub causal language model, row by row."""
+
+import tensorflow as tf
+
+
+class Held:
+    """A Keras object that a `tf.Module` shall neither track nor save."""
+
+    def __init__(self, it):
+        self.it = it
+
+
+class KerasHubSteps(tf.Module):
+    """The interface of `CachedTransformer` over a model's own `call_with_cache`.
+
+    KerasHub's caches have one place for all rows of a batch; so that rows of any length go
+    together, each is a batch of its own here. Right for every model, and slow.
+
+    Args:
+        model: a `keras_hub.models.CausalLM`.
+    """
+
+    block = 16  # few lengths are compiled
+
+    def __init__(self, model):
+        super().__init__()
+        self._model = Held(model)
+        # Models differ in the nest of tensors that is their cache.
+        _, cache = model._build_cache(tf.zeros([1, 1], tf.int32))
+        self._cache_types = tf.nest.map_structure(lambda t: t.dtype, cache)
+        self.weights = [weight.value for weight in model.weights]  # what a SavedModel has to hold
+
+    def refresh(self, backbone):
+        """The model's own weights are in use: there is nothing to take."""
+
+    def prefill(self, token_ids, lengths, capacity):
+        """As `CachedTransformer.prefill`; the cache is whatever nest of tensors the model has."""
+        columns = tf.range(capacity)
+        start = (tf.shape(token_ids)[1] - lengths)[:, None]
+        source = tf.minimum(columns + start, tf.shape(token_ids)[1] - 1)
+        from_the_left = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
+        # What is behind the end of a prompt is written over before anything looks at it.
+        return tf.map_fn(
+            lambda row: _without_batch(self._model.it._build_cache(row[None])[1]),
+            from_the_left,
+            fn_output_signature=self._cache_types,
+        )
+
+    def logits(self, token_ids, lengths):
+        """As `CachedTransformer.logits`."""
+        columns = tf.range(tf.shape(token_ids)[1])
+        is_token = columns < lengths[:, None]
+        start = tf.shape(token_ids)[1] - lengths[:, None]
+        ids = tf.gather(token_ids, tf.minimum(columns + start, columns[-1:]), batch_dims=1)
+        inputs = {"token_ids": ids, "padding_mask": tf.cast(is_token, tf.int32)}
+        logits = self._model.it(inputs, training=False)
+        return tf.cast(tf.boolean_mask(logits, is_token), tf.float32)
+
+    def shared(self):
+        """Nothing: the steps read the model's variables."""
+        return ()
+
+    def step(self, token_ids, lengths, clock, cache, shared):
+        """As `CachedTransformer.step`; a row's place in its cache is its length."""
+
+        def one(row):
+            token_id, length, cache = row
+            cache = tf.nest.map_structure(lambda t: t[None], cache)
+            place = tf.maximum(length - 1, 0)
+            logits, _, cache = self._model.it.call_with_cache(token_id[None, None], cache, place)
+            return tf.cast(logits[0, 0], tf.float32), _without_batch(cache)
+
+        types = tf.float32, self._cache_types
+        return tf.map_fn(one, (token_ids, lengths, cache), fn_output_signature=types)
+
+
+def _without_batch(nest):
+    return tf.nest.map_structure(lambda tensor: tensor[0], nest)

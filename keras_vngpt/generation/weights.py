@@ -1,0 +1,157 @@
+"""The weights of a trained `modern` model as decoding wants them."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+KINDS = ("float32", "bfloat16", "float16", "int8")
+TOGETHER = 8  # inputs that `Matrix.times_one` adds up in one pass: the fastest of 4 to 32
+
+
+class Matrix(tf.Module):
+    """Matrices that are multiplied from the right, one a layer, kept in few bytes.
+
+    int8 has a scale for each output: the largest entry of its column is 127. Products are of
+    float32 whatever the kind: what a smaller one saves is the reading of memory, which is what a
+    decoding step waits for. The outputs stand in two halves, whose products XLA computes at the
+    same time: for 8 rows it takes four fifths of the time of one product.
+
+    Args:
+        layers, inputs, outputs: int.
+        kind: one of `KINDS`.
+
+    References:
+        - [Dettmers et al., 2022](https://arxiv.org/abs/2208.07339), section 2.1, absmax, here with
+          a constant for each column.
+    """
+
+    def __init__(self, layers, inputs, outputs, kind):
+        super().__init__()
+        self.outputs = outputs
+        self.half = (outputs + 1) // 2  # an odd number of outputs has one more, of zeros
+        shape = [layers, 2, inputs, self.half]
+        self.values = tf.Variable(tf.zeros(shape, kind), trainable=False)
+        self.scale = None
+        if kind == "int8":
+            self.scale = tf.Variable(tf.ones([layers, outputs]), trainable=False)
+
+    def assign(self, array):
+        """Take the values of a float32 array [layers, inputs, outputs]."""
+        if self.scale is not None:
+            scale = np.maximum(np.abs(array).max(axis=1), np.finfo("float32").tiny) / 127
+            self.scale.assign(scale)
+            array = np.round(array / scale[:, None])
+        array = np.pad(array, [(0, 0), (0, 0), (0, 2 * self.half - self.outputs)])
+        halves = np.stack(np.split(array, 2, axis=2), axis=1)
+        self.values.assign(tf.cast(halves, self.values.dtype))
+
+    def of(self, layer):
+        """One layer, for `times`: `(halves, scale)`. Outside of XLA it is no copy."""
+        _, _, *shape = self.values.shape
+        flat = tf.reshape(self.values, [-1, *shape])
+        halves = flat[2 * layer], flat[2 * layer + 1]
+        return halves, None if self.scale is None else self.scale[layer]
+
+    def times(self, x, matrix):
+        """float tensor [batch, inputs] times what `of` gave: [batch, outputs]."""
+        halves, scale = matrix
+        y = tf.concat([x @ _floats(half) for half in halves], axis=1)[:, : self.outputs]
+        return y if scale is None else y * scale
+
+    def times_one(self, x, layer):
+        """A product for one row alone, within XLA.
+
+        Sums of scaled rows: XLA spreads them over cores, and reads a layer where it stands.
+
+        Args:
+            x: float tensor [1, inputs].
+            layer: int tensor.
+
+        Returns:
+            float tensor [1, outputs].
+        """
+        inputs = self.values.shape[2]
+        together = math.gcd(inputs, TOGETHER)
+        rest = inputs // together
+        rows = tf.reshape(self.values, [-1, 2, rest, together, self.half])
+        x = tf.reshape(x, [rest, together])
+        sums = []
+        for i in range(together):
+            part = tf.slice(rows, [layer, 0, 0, i, 0], [1, 2, rest, 1, self.half])
+            sums.append(x[:, i, None] * _floats(part[0, :, :, 0]))
+        y = tf.reduce_sum(tf.add_n(sums), axis=1)
+        y = tf.reshape(y, [1, 2 * self.half])[:, : self.outputs]
+        return y if self.scale is None else y * self.scale[layer]
+
+    def columns(self, indices):
+        """int tensor [n] to the columns with these numbers, [n, inputs], of the first layer."""
+        in_half = tf.gather(self.values[0], indices % self.half, axis=2)
+        columns = _floats(tf.where(indices < self.half, in_half[0], in_half[1]))
+        if self.scale is not None:
+            columns *= tf.gather(self.scale[0], indices)
+        return tf.transpose(columns)
+
+
+class DecoderWeights(tf.Module):
+    """All weights of a `modern` backbone, one matrix where several have the same input.
+
+    Args:
+        backbone: a `VnGPTBackbone`.
+        kind: of the matrices, one of `KINDS`; norms stay float32.
+    """
+
+    def __init__(self, backbone, kind="float32"):
+        super().__init__()
+        layers, wide = backbone.num_layers, backbone.intermediate_dim
+        hidden, head = backbone.hidden_dim, backbone.hidden_dim // backbone.num_heads
+        # The embedding is [hidden_dim, vocabulary_size]: the head reads all of it for each token.
+        self.embedding = Matrix(1, hidden, backbone.vocabulary_size, kind)
+        self.attention_norm = _vectors(layers, hidden)
+        self.query_key_value = Matrix(layers, hidden, 3 * hidden, kind)
+        self.query_norm = _vectors(layers, head)
+        self.key_norm = _vectors(layers, head)
+        self.attention_output = Matrix(layers, hidden, hidden, kind)
+        self.feedforward_norm = _vectors(layers, hidden)
+        self.gate_up = Matrix(layers, hidden, 2 * wide, kind)
+        self.down = Matrix(layers, wide, hidden, kind)
+        self.final_norm = _vectors(1, hidden)
+        self.assign(backbone)
+
+    def matrices(self):
+        """For each matrix `Matrix.of` of its layers."""
+        named = {name: m for name, m in vars(self).items() if isinstance(m, Matrix)}
+        return {name: [m.of(i) for i in range(m.values.shape[0])] for name, m in named.items()}
+
+    def assign(self, backbone):
+        """Take the values that the weights of the backbone have now."""
+
+        def all_layers(*names):
+            return np.stack(
+                [
+                    np.concatenate([_numpy(getattr(layer, name).kernel) for name in names], axis=1)
+                    for layer in backbone.transformer_layers
+                ]
+            )
+
+        for name in ("attention_norm", "query_norm", "key_norm", "feedforward_norm"):
+            scales = [_numpy(getattr(layer, name).scale) for layer in backbone.transformer_layers]
+            getattr(self, name).assign(scales)
+        self.query_key_value.assign(all_layers("query", "key", "value"))
+        self.attention_output.assign(all_layers("attention_output"))
+        self.gate_up.assign(all_layers("gate", "up"))
+        self.down.assign(all_layers("down"))
+        self.embedding.assign(_numpy(backbone.token_embedding.embeddings).T[None])
+        self.final_norm.assign(_numpy(backbone.final_norm.scale)[None])
+
+
+def _vectors(layers, size):
+    return tf.Variable(tf.ones([layers, size]), trainable=False)
+
+
+def _numpy(variable):
+    return variable.numpy().astype("float32")
+
+
+def _floats(values):
+    return tf.cast(values, tf.float32)
