@@ -14,7 +14,7 @@ import keras_vngpt
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.generation.saved_model import ExportedDecoder, save_decoder
 
 PROMPTS = [
     "Bật quạt phòng ngủ lên mức 2",
@@ -201,3 +201,62 @@ def test_export_is_whole_or_not_there(run, tmp_path):
     assert refused.returncode == 2 and "not a SavedModel" in refused.stderr
     assert [f.name for f in target.iterdir()] == ["letter.txt"]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def by_steps(exported, token_ids, steps):
+    """Greedy decoding with the signatures `prefill` and `decode_step`."""
+    state = exported.signatures["prefill"](
+        token_ids=tf.constant(token_ids), max_new_tokens=tf.constant(steps)
+    )
+    tokens = []
+    for _ in range(steps):
+        out = exported.signatures["decode_step"](**state)
+        tokens.append(tf.argmax(out.pop("logits"), -1, output_type=tf.int32))
+        more = {"lengths": state["lengths"] + 1, "clock": state["clock"] + 1}
+        state = {"token_ids": tokens[-1], **more, **out}
+    return tf.stack(tokens, axis=1).numpy()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_prefill_and_decode_step_of_the_export_give_the_tokens_of_generate(
+    decoder_kind, preprocessor, tmp_path, rows
+):
+    decoder = Decoder(make_model(decoder_kind, preprocessor))
+    save_decoder(decoder, tmp_path / "1", text=False)
+    exported = tf.saved_model.load(str(tmp_path / "1"))
+    ids = decoder.tokenize(PROMPTS[:rows]).numpy()
+    expected = decoder.generate_ids(ids, 9, min_new_tokens=9).numpy()
+    np.testing.assert_array_equal(by_steps(exported, ids, 9)[:, :4], expected[:, :4])
+
+
+def test_a_row_joins_when_another_has_ended_and_the_clock_goes_around(preprocessor):
+    """Continuous batching: columns of the cache are used again, and each row sees its own."""
+    model = make_model("modern", preprocessor)
+    decoder = Decoder(model)
+    rng = np.random.default_rng(0)
+    texts = rng.integers(5, 600, [2, 150])
+    n = 40  # a row is read from its token 0, 40 after 40; the cache has 64 columns
+    state = decoder.prefill(tf.constant([[2, 5], [2, 6]]), tf.constant(1))
+    cache, clock = (state["cache_0"], state["cache_1"]), 1
+    step = tf.function(decoder.decode_step, autograph=False)
+    for start in range(0, 120, n):
+        for i in range(start, start + n):
+            lengths = tf.constant([i - start + 1, min(i + 1, 64)])
+            tokens = tf.constant(texts[:, i], tf.int32)
+            logits, cache = step(tokens, lengths, tf.constant(clock % 64), cache)
+            clock += 1
+        alone = model({"token_ids": texts[:1, start : start + n], "padding_mask": np.ones((1, n))})
+        np.testing.assert_allclose(logits[0], alone[0, -1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("weights, most", [("bfloat16", 0.02), ("float16", 0.003), ("int8", 0.03)])
+def test_smaller_weights_give_nearly_the_same_scores(preprocessor, tmp_path, weights, most):
+    model = make_model("modern", preprocessor)
+    exact, small = Decoder(model), Decoder(model, weights=weights)
+    texts = tf.constant(PROMPTS)
+    np.testing.assert_allclose(exact.score(texts)[0], small.score(texts)[0], rtol=most)
+    sizes = []
+    for decoder in (exact, small):
+        save_decoder(decoder, tmp_path / "1", text=False)
+        sizes.append(sum(f.stat().st_size for f in (tmp_path / "1" / "variables").iterdir()))
+    assert sizes[1] < sizes[0] / (3 if weights == "int8" else 1.7)

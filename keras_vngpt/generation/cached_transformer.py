@@ -28,6 +28,7 @@ class CachedTransformer(tf.Module):
     """
 
     block = BLOCK
+    cache_structure = (None, None)
 
     def __init__(self, backbone, kind="float32"):
         super().__init__()

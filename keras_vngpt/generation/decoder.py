@@ -23,18 +23,18 @@ class Decoder(tf.Module):
         model: a `VnGPTCausalLM` with its preprocessor; the "classic" one goes through its own
             `call_with_cache`, and is slower.
         instruct: whether prompts are requests (`[BOS] REQ [SEP]`) or beginnings (`[BOS] text`).
-        kind: of the weights, "float32", "bfloat16", "float16" or "int8"; "modern" alone.
+        weights: how matrices are kept, "float32", "bfloat16", "float16" or "int8"; "modern" alone.
 
     Example:
         >>> decoder = Decoder(model)
         >>> decoder.generate(tf.constant(["Bật quạt phòng ngủ lên mức 2"]), 32)
     """
 
-    def __init__(self, model, instruct=True, kind="float32"):
+    def __init__(self, model, instruct=True, weights="float32"):
         super().__init__()
         backbone = model.backbone
         if backbone.decoder == "modern":
-            self.steps = CachedTransformer(backbone, kind)
+            self.steps = CachedTransformer(backbone, weights)
         else:
             self.steps = KerasHubSteps(model)
         self._backbone = Held(backbone)
@@ -134,16 +134,10 @@ class Decoder(tf.Module):
         ids = tf.concat([ids[:, :1], ids[:, 1:][:, -(room - 1) :]], axis=1)
         batch = tf.shape(token_ids)[0]
         more_rows = _bucket(batch, 1) - batch
-        lengths = tf.pad(tf.cast(ids.row_lengths(), tf.int32), [[0, more_rows]])
-        prompts = ids.to_tensor()
-        width = tf.maximum(tf.shape(prompts)[1], 1)
-        prompts = tf.pad(prompts, [[0, more_rows], [0, width - tf.shape(prompts)[1]]])
-        prompts = _to_the_right(prompts, lengths)
-        capacity = _bucket(width + max_new_tokens, self.steps.block)
+        prompts = tf.pad(ids.to_tensor(), [[0, more_rows], [0, 0]])
+        prompts, lengths, cache = self._fill(prompts, max_new_tokens)
+        width, capacity = tf.shape(prompts)[1], self._capacity(prompts, max_new_tokens)
         tokens = tf.pad(prompts, [[0, 0], [0, capacity - width]])
-        # The last token of each prompt is the first step's: all new tokens come from steps.
-        before = tf.maximum(lengths - 1, 0)
-        cache = self.steps.prefill(prompts[:, :-1], before, capacity)
         room = _bucket(max_new_tokens, 1)
         uniform = draws(controls["seed"], tf.shape(lengths)[0], room)
         rest = width, cache, uniform, max_new_tokens, controls
@@ -155,6 +149,59 @@ class Decoder(tf.Module):
         answers = tokens[:batch, width:]
         longest = tf.reduce_max(tf.reduce_sum(tf.cast(answers != 0, tf.int32), -1))
         return answers[:, : tf.maximum(longest, 0)]
+
+    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS])
+    def prefill(self, token_ids, max_new_tokens):
+        """Prompts into a cache, for who calls `decode_step` himself.
+
+        Args:
+            token_ids: int tensor [batch, length], padded on the right with 0, no row empty.
+            max_new_tokens: int tensor, for how many steps there shall be room.
+
+        Returns:
+            A dictionary of what the first `decode_step` takes: `token_ids`, the last token of each
+            prompt, int [batch]; `lengths`, int [batch]; `clock`, int; and the cache, `cache_0` and
+            so on.
+        """
+        prompts, lengths, cache = self._fill(token_ids, max_new_tokens)
+        first = {"token_ids": prompts[:, -1], "lengths": lengths}
+        return {**first, "clock": tf.shape(prompts)[1] - 1, **named_cache(cache)}
+
+    def decode_step(self, token_ids, lengths, clock, cache):
+        """One token for each row.
+
+        Args:
+            token_ids: int tensor [batch].
+            lengths: int tensor [batch], of each row with this token.
+            clock: int tensor, one more than in the step before.
+            cache: nest of tensors.
+
+        Returns:
+            `(logits, cache)`, logits float [batch, vocabulary_size].
+        """
+        step = tf.function(self.steps.step, jit_compile=True, autograph=False)
+        one = token_ids[0][None], lengths[0][None]
+        return tf.cond(
+            tf.equal(tf.shape(token_ids)[0], 1),
+            lambda: step(*one, clock, cache, ()),
+            lambda: step(token_ids, lengths, clock, cache, self.steps.shared()),
+        )
+
+    def _fill(self, token_ids, max_new_tokens):
+        """Prompts to `(prompts, lengths, cache)`: padded on the left, and the cache of them.
+
+        The last token of each prompt is not in the cache, it is the first step's: so all new
+        tokens come from steps.
+        """
+        lengths = tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
+        no_column = tf.cast(tf.equal(tf.shape(token_ids)[1], 0), tf.int32)
+        prompts = _to_the_right(tf.pad(token_ids, [[0, 0], [0, no_column]]), lengths)
+        before = tf.maximum(lengths - 1, 0)
+        capacity = self._capacity(prompts, max_new_tokens)
+        return prompts, lengths, self.steps.prefill(prompts[:, :-1], before, capacity)
+
+    def _capacity(self, prompts, max_new_tokens):
+        return _bucket(tf.shape(prompts)[1] + max_new_tokens, self.steps.block)
 
     @tf.function(jit_compile=True, autograph=False)
     def _decode(self, tokens, lengths, clock, cache, uniform, max_new_tokens, controls, shared):
@@ -193,6 +240,11 @@ class Decoder(tf.Module):
             return clock + 1, done, lengths, tokens, cache
 
         return tf.while_loop(is_open, body, (clock, lengths == 0, lengths, tokens, cache))[3]
+
+
+def named_cache(cache):
+    """The tensors of a cache as a dictionary, `cache_0` and so on."""
+    return {f"cache_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(cache))}
 
 
 def _to_the_right(token_ids, lengths):

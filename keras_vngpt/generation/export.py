@@ -6,18 +6,21 @@ from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.generation.weights import KINDS
 
 
-def export(path: str, to: str | None = None, text: bool = True):
+def export(path: str, to: str | None = None, text: bool = True, weights: str = "float32"):
     """Write the SavedModel of a run: generation with TensorFlow alone.
 
         python -m keras_vngpt.export runs/default
         python -m keras_vngpt.export runs/default --to served/2 --text false
+        python -m keras_vngpt.export runs/default --to small/1 --weights int8
 
     Args:
         path: run folder or preset folder
         to: folder of the SavedModel; nothing for export/1 in the run folder
         text: text signatures too (who loads it needs tensorflow_text); false for ids alone
+        weights: float32, bfloat16, float16 or int8, which is a quarter of the size
 
     Returns:
         Path of the SavedModel.
@@ -28,7 +31,9 @@ def export(path: str, to: str | None = None, text: bool = True):
     Example:
         >>> export("runs/default", to="served/2")
     """
-    decoder = load_decoder(path)
+    if weights not in KINDS:
+        raise Faults(f"weights: one of {', '.join(KINDS)}. Received: {weights}")
+    decoder = load_decoder(path, weights)
     if not isinstance(decoder, Decoder):
         raise Faults(f"{path}: is an export already. Give the run folder it came from")
     to = Path(to) if to else Path(path) / "export" / "1"

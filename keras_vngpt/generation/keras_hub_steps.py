@@ -27,6 +27,7 @@ class KerasHubSteps(tf.Module):
         self._model = Held(model)
         # Models differ in the nest of tensors that is their cache.
         _, cache = model._build_cache(tf.zeros([1, 1], tf.int32))
+        self.cache_structure = tf.nest.map_structure(lambda _: None, cache)
         self._cache_types = tf.nest.map_structure(lambda t: t.dtype, cache)
         self.weights = [weight.value for weight in model.weights]  # what a SavedModel has to hold
 

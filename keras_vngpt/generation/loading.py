@@ -10,11 +10,12 @@ from keras_vngpt.models.causal_lm import VnGPTCausalLM
 STAGES = ("finetune", "pretrain")  # the stage whose model answers comes first
 
 
-def load_decoder(path):
+def load_decoder(path, weights="float32"):
     """The decoder of a run folder, of a preset in one, or of an exported SavedModel.
 
     Args:
         path: str or Path.
+        weights: how a `Decoder` keeps its matrices; an export has them as they are.
 
     Returns:
         `Decoder` or `ExportedDecoder`.
@@ -33,7 +34,7 @@ def load_decoder(path):
             model = VnGPTCausalLM.from_preset(str(preset))
         except Exception as error:  # whatever a damaged file raises
             raise Faults(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
-        return Decoder(model, instruct=preset.name != "pretrain")
+        return Decoder(model, instruct=preset.name != "pretrain", weights=weights)
     if (path / "config.yaml").is_file():
         raise Faults(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"

@@ -135,7 +135,8 @@ def train(run, settings):
             figures |= run_evaluation(run)
     if "export" not in settings.skip and not run.is_done("export"):
         with phase(run, "export"):
-            save_decoder(load_decoder(run.folder), run / "export" / "1", text=settings.export.text)
+            decoder = load_decoder(run.folder, settings.export.weights)
+            save_decoder(decoder, run / "export" / "1", text=settings.export.text)
     write_report(run.folder)
     show_results(run, settings)
 

@@ -179,6 +179,8 @@ class FinetuneSettings(StageSettings):
 class ExportSettings:
     text: bool = True
     """text signatures too (the process that loads it needs tensorflow_text)"""
+    weights: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
+    """how its matrices are kept: the smaller, the faster a single answer comes"""
 
 
 @settings
