@@ -180,12 +180,16 @@ class Decoder(tf.Module):
             `(logits, cache)`, logits float [batch, vocabulary_size].
         """
         step = tf.function(self.steps.step, jit_compile=True, autograph=False)
-        one = token_ids[0][None], lengths[0][None]
-        return tf.cond(
-            tf.equal(tf.shape(token_ids)[0], 1),
-            lambda: step(*one, clock, cache, ()),
-            lambda: step(token_ids, lengths, clock, cache, self.steps.shared()),
-        )
+
+        def one():
+            return step(token_ids[0][None], lengths[0][None], clock, cache, ())
+
+        def many():
+            return step(token_ids, lengths, clock, cache, self.steps.shared())
+
+        if token_ids.shape[0] is not None:
+            return one() if token_ids.shape[0] == 1 else many()
+        return tf.cond(tf.equal(tf.shape(token_ids)[0], 1), one, many)
 
     def _fill(self, token_ids, max_new_tokens):
         """Prompts to `(prompts, lengths, cache)`: padded on the left, and the cache of them.
