@@ -85,7 +85,7 @@ class CachedTransformer(tf.Module):
         Args:
             token_ids: int tensor [batch].
             lengths: int tensor [batch], of each row with this token.
-            clock: int tensor, the column for it.
+            clock: int tensor, the column for it, modulo their number.
             cache: as `prefill` gives it.
             matrices: from `shared`.
 
@@ -98,6 +98,7 @@ class CachedTransformer(tf.Module):
         shape = [self.num_layers, None, token_ids.shape[0], self.num_heads, None, None]
         keys, values = tf.ensure_shape(keys, shape), tf.ensure_shape(values, shape)
         blocks = tf.shape(keys)[1]
+        clock = tf.math.floormod(clock, blocks * BLOCK)
         age = tf.math.floormod(clock - tf.range(blocks * BLOCK), blocks * BLOCK)
         age = tf.reshape(age, [blocks, 1, 1, BLOCK])
         hidden_scores = tf.where(age < lengths[:, None, None], 0.0, NOWHERE)
