@@ -6,7 +6,7 @@ Each document up to the model's longest row; the most likely next token at every
 """
 
 import argparse
-import sys
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ def main():
     parser.add_argument("text", help="text to read, a blank line between documents")
     parser.add_argument("--documents", type=int, default=1_000, help="at most so many")
     given = parser.parse_args()
-    texts = [text for text, _ in zip(read_documents([given.text]), range(given.documents))]
+    texts = list(itertools.islice(read_documents([given.text]), given.documents))
     print(describe(["tensorflow", "keras"]), "\n")
     print("| weights | bits per byte | more | next tokens like float32's |\n|---|---|---|---|")
     exact = None
@@ -33,7 +33,6 @@ def main():
         exact = exact or (bits, tokens)
         same = np.mean(tokens == exact[1])
         print(f"| {kind} | {bits:.4f} | {bits / exact[0] - 1:+.3%} | {same:.2%} |", flush=True)
-        sys.stdout.flush()
 
 
 def read(decoder, texts):
