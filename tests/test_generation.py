@@ -1,9 +1,11 @@
 """Cached decoding, sampling, and the SavedModel in processes of its own."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import keras_vngpt
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder, save_decoder
 
 PROMPTS = [
@@ -260,3 +263,20 @@ def test_smaller_weights_give_nearly_the_same_scores(preprocessor, tmp_path, wei
         save_decoder(decoder, tmp_path / "1", text=False)
         sizes.append(sum(f.stat().st_size for f in (tmp_path / "1" / "variables").iterdir()))
     assert sizes[1] < sizes[0] / (3 if weights == "int8" else 1.7)
+
+
+def test_greedy_tokens_equal_the_uncached_models_on_200_prompts(run):
+    """The whole rows again for each token, in float32, beside the cache."""
+    decoder = load_decoder(run.folder)
+    model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "finetune"))
+    with (resources.files("keras_vngpt") / "samples/home_train.jsonl").open() as file:
+        prompts = [json.loads(line)["request"] for line in itertools.islice(file, 200)]
+    ids = decoder.tokenize(prompts).numpy()
+    new = decoder.generate_ids(ids, 10, min_new_tokens=10).numpy()
+    rows, lengths = np.pad(ids, [(0, 0), (0, 10)]), (ids > 0).sum(1)
+    for i in range(10):
+        logits = np.array(model({"token_ids": rows, "padding_mask": (rows > 0).astype(int)}))
+        logits = logits[np.arange(200), lengths + i - 1]
+        logits[:, 4] = -np.inf  # no end before ten tokens
+        np.testing.assert_array_equal(new[:, i], logits.argmax(-1))
+        rows[np.arange(200), lengths + i] = new[:, i]

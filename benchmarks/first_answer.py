@@ -1,0 +1,66 @@
+"""From `tf.saved_model.load` to the first answer, each time in a fresh process, imports done.
+
+    python benchmarks/first_answer.py
+
+An export with random weights that takes ids, a prompt of 16 tokens, an answer of 16. The time holds
+the reading of the file and the compilation by XLA.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import types
+
+from machine import describe
+
+from keras_vngpt import VnGPTBackbone, VnGPTCausalLM
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.generation.weights import KINDS
+from keras_vngpt.models.backbone import PRESETS
+
+ALONE = """
+import sys, time
+import tensorflow as tf
+start = time.perf_counter()
+model = tf.saved_model.load(sys.argv[1])
+loaded = time.perf_counter() - start
+controls = dict(temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
+controls = {name: tf.constant(value) for name, value in controls.items()}
+for _ in range(2):
+    ids = model.signatures["generate_ids"](
+        token_ids=tf.range(5, 21)[None], max_new_tokens=tf.constant(16), **controls
+    )["token_ids"].numpy()
+    print(loaded, time.perf_counter() - start)
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", choices=PRESETS, default="small")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--weights", choices=KINDS, default="float32")
+    given = parser.parse_args()
+    model = VnGPTCausalLM(VnGPTBackbone(**PRESETS[given.preset], max_sequence_length=512))
+    tokenizer = types.SimpleNamespace(end_token_id=-1, _sentence_piece=None)
+    model.preprocessor = types.SimpleNamespace(tokenizer=tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        save_decoder(Decoder(model, weights=given.weights), f"{folder}/1", text=False)
+        found = []
+        for _ in range(given.rounds):
+            command = [sys.executable, "-c", ALONE, f"{folder}/1"]
+            told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            (loaded, first), (_, second) = (map(float, line.split()) for line in told.splitlines())
+            found.append((loaded, first, second - first))
+    print(describe(["tensorflow"]))
+    print(f"{model.count_params():,} parameters, {given.weights}\n")
+    for name, seconds in zip(
+        ("loaded", "first answer", "second"), zip(*found, strict=True), strict=True
+    ):
+        print(f"{name}: {statistics.median(seconds):.2f} s ({min(seconds):.2f}-{max(seconds):.2f})")
+
+
+if __name__ == "__main__":
+    main()
