@@ -280,3 +280,54 @@ def test_greedy_tokens_equal_the_uncached_models_on_200_prompts(run):
         logits[:, 4] = -np.inf  # no end before ten tokens
         np.testing.assert_array_equal(new[:, i], logits.argmax(-1))
         rows[np.arange(200), lengths + i] = new[:, i]
+
+
+ODD_TEXTS = ["", " ", "a" * 100_000, "Bật đèn " * 12_500, "\x00\x01\x1b[31m\u202e", "\ufffd", "🙂"]
+ODD_CONTROLS = [
+    {"temperature": float("nan")},  # greedy: it is not more than 0
+    {"temperature": float("inf"), "seed": 1},
+    {"temperature": -1.0},
+    {"temperature": 1.0, "top_k": 10**9},
+    {"temperature": 1.0, "top_k": -3},
+    {"temperature": 1.0, "top_p": 0.0},
+    {"temperature": 1.0, "top_p": float("nan")},
+    {"temperature": 1.0, "min_p": 7.0},
+    {"repetition_penalty": 0.0},
+    {"no_repeat_ngram_size": -1},
+    {"no_repeat_ngram_size": 10**9},
+    {"min_new_tokens": 10**9},
+]
+
+
+def test_odd_texts_have_answers(run):
+    """Whatever a SavedModel is given, each prompt has an answer, and the others are not harmed."""
+    decoder = ExportedDecoder(run / "export" / "1")
+    plain = PROMPTS[0]
+    (alone,) = decoder.generate([plain], 8).numpy()
+    odd = [text.encode() for text in ODD_TEXTS] + [b"\xff\xfe B\xe1\xba", b"\xed\xa0\x80"]
+    answers = decoder.generate([plain, *odd], 8).numpy()
+    assert answers[0] == alone
+    for answer in answers:
+        answer.decode()
+    for text, answer in zip(odd, answers[1:], strict=True):
+        assert decoder.generate([text], 8).numpy()[0] == answer
+
+
+@pytest.mark.parametrize("controls", ODD_CONTROLS, ids=str)
+def test_odd_controls_are_defined(run, controls):
+    decoder = ExportedDecoder(run / "export" / "1")
+    ids = decoder.generate_ids(decoder.tokenize(PROMPTS[:2]), 6, **controls).numpy()
+    assert ids.shape[0] == 2 and ids.shape[1] <= 6 and (ids >= 0).all()
+    if not controls.get("temperature", 0) > 0 and "temperature" in controls:
+        np.testing.assert_array_equal(ids, decoder.generate_ids(decoder.tokenize(PROMPTS[:2]), 6))
+
+
+def test_lengths_and_batches_of_nothing(run):
+    decoder = ExportedDecoder(run / "export" / "1")
+    for most in (0, -1, -(2**31)):
+        assert decoder.generate(PROMPTS[:2], most).numpy().tolist() == [b"", b""]
+    assert decoder.generate(tf.zeros([0], tf.string), 4).shape == (0,)
+    assert decoder.generate_ids(tf.zeros([2, 0], tf.int32), 4).shape == (2, 0)
+    assert decoder.generate_ids(tf.zeros([3, 4], tf.int32), 4).shape == (3, 0)
+    beyond = decoder.generate_ids([[2, 10**6, -5, 3]], 4)  # ids that are no tokens
+    assert beyond.shape[0] == 1
