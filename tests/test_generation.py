@@ -331,3 +331,17 @@ def test_lengths_and_batches_of_nothing(run):
     assert decoder.generate_ids(tf.zeros([3, 4], tf.int32), 4).shape == (3, 0)
     beyond = decoder.generate_ids([[2, 10**6, -5, 3]], 4)  # ids that are no tokens
     assert beyond.shape[0] == 1
+
+
+def test_the_longest_answer_of_a_model_with_learned_positions(preprocessor):
+    """There is no position beyond the longest row, whatever the cache is rounded up to."""
+    decoder = Decoder(make_model("classic", preprocessor, length=40))
+    ids = decoder.generate_ids([[2, 7, 8, 3]], min_new_tokens=100).numpy()
+    assert ids.shape == (1, 36)
+
+
+def test_a_prompt_of_one_token(model):
+    decoder = Decoder(model)
+    ids = decoder.generate_ids([[2], [2]], 3, min_new_tokens=3).numpy()
+    logits = model({"token_ids": np.array([[2]]), "padding_mask": np.ones((1, 1))})
+    assert ids.shape == (2, 3) and (ids[:, 0] == int(np.argmax(logits[0, 0]))).all()

@@ -25,6 +25,7 @@ class KerasHubSteps(tf.Module):
     def __init__(self, model):
         super().__init__()
         self._model = Held(model)
+        self.max_length = model.backbone.max_sequence_length  # there are no positions beyond it
         # Models differ in the nest of tensors that is their cache.
         _, cache = model._build_cache(tf.zeros([1, 1], tf.int32))
         self.cache_structure = tf.nest.map_structure(lambda _: None, cache)
@@ -36,10 +37,9 @@ class KerasHubSteps(tf.Module):
 
     def prefill(self, token_ids, lengths, capacity):
         """As `CachedTransformer.prefill`; the cache is whatever nest of tensors the model has."""
-        columns = tf.range(capacity)
-        start = (tf.shape(token_ids)[1] - lengths)[:, None]
-        source = tf.minimum(columns + start, tf.shape(token_ids)[1] - 1)
-        from_the_left = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
+        columns, width = tf.range(tf.minimum(capacity, self.max_length)), tf.shape(token_ids)[1]
+        source = tf.minimum(columns + (width - lengths)[:, None], width)
+        from_the_left = tf.gather(tf.pad(token_ids, [[0, 0], [0, 1]]), source, batch_dims=1)
         # What is behind the end of a prompt is written over before anything looks at it.
         return tf.map_fn(
             lambda row: _without_batch(self._model.it._build_cache(row[None])[1]),

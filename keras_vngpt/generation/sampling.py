@@ -26,6 +26,14 @@ def draws(seed, batch, steps):
     return tf.map_fn(of_row, tf.range(batch), fn_output_signature=tf.float32)
 
 
+def is_plain(controls):
+    """Whether controls, a dictionary of tensors, change nothing of greedy decoding."""
+    neutral = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+    changes = [controls[name] != value for name, value in neutral.items()]
+    names = "temperature", "no_repeat_ngram_size", "min_new_tokens"
+    return ~tf.reduce_any(changes + [controls[name] > 0 for name in names])
+
+
 def next_token(logits, tokens, is_prompt, is_answer, uniform, end, controls):
     """Choose a token for each row.
 
