@@ -142,15 +142,15 @@ class Decoder(tf.Module):
         uniform = draws(controls["seed"], tf.shape(lengths)[0], room)
         rest = width, cache, uniform, max_new_tokens
 
-        def decode(controls):
-            return tf.cond(
-                tf.equal(batch, 1),
-                lambda: self._decode(tokens[0][None], lengths[0][None], *rest, controls, ()),
-                lambda: self._decode(tokens, lengths, *rest, controls, self.steps.shared()),
-            )
+        def one(controls):
+            return self._decode(tokens[0][None], lengths[0][None], *rest, controls, ())
 
-        # What is asked for most compiles in half the time without the controls in it.
-        tokens = tf.cond(is_plain(controls), lambda: decode(None), lambda: decode(controls))
+        tokens = tf.cond(
+            tf.equal(batch, 1),
+            # What is asked for most, and first, compiles sooner without the controls in it.
+            lambda: tf.cond(is_plain(controls), lambda: one(None), lambda: one(controls)),
+            lambda: self._decode(tokens, lengths, *rest, controls, self.steps.shared()),
+        )
         answers = tokens[:batch, width:]
         longest = tf.reduce_max(tf.reduce_sum(tf.cast(answers != 0, tf.int32), -1))
         return answers[:, : tf.maximum(longest, 0)]
@@ -196,6 +196,7 @@ class Decoder(tf.Module):
             return one() if token_ids.shape[0] == 1 else many()
         return tf.cond(tf.equal(tf.shape(token_ids)[0], 1), one, many)
 
+    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS])
     def _fill(self, token_ids, max_new_tokens):
         """Prompts to `(prompts, lengths, cache)`: padded on the left, and the cache of them.
 
