@@ -345,3 +345,13 @@ def test_a_prompt_of_one_token(model):
     ids = decoder.generate_ids([[2], [2]], 3, min_new_tokens=3).numpy()
     logits = model({"token_ids": np.array([[2]]), "padding_mask": np.ones((1, 1))})
     assert ids.shape == (2, 3) and (ids[:, 0] == int(np.argmax(logits[0, 0]))).all()
+
+
+def test_smaller_weights_of_the_classic_decoder_are_refused_before_training(preprocessor, tmp_path):
+    with pytest.raises(ValueError, match="Received: weights=int8"):
+        Decoder(make_model("classic", preprocessor), weights="int8")
+    with pytest.raises(Faults, match=r"export\.weights: the classic decoder"):
+        keras_vngpt.fit(
+            folder=str(tmp_path), model={"decoder": "classic"}, export={"weights": "int8"}
+        )
+    assert not list(tmp_path.iterdir())

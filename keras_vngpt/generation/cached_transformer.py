@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_vngpt.generation.weights import DecoderWeights
+from keras_vngpt.models.transformer_decoder import rotary_angles, rotate
 
 BLOCK = 64  # columns of the cache that a step reads together
 NOWHERE = -1e9  # a score that has no share; finite, so that a row without tokens has no NaN
@@ -52,11 +53,8 @@ class CachedTransformer(tf.Module):
         Returns:
             The cache; the prompts end in the column `width - 1`.
         """
-        cache = []
-        self._hidden(token_ids, lengths, cache.append)
-        keys, values = (
-            tf.stack([_in_blocks(x, capacity) for x in each]) for each in zip(*cache, strict=True)
-        )
+        _, keys, values = self._hidden(token_ids, lengths)
+        keys, values = (_in_blocks(each, capacity) for each in (keys, values))
         return tf.linalg.matrix_transpose(keys), values
 
     def logits(self, token_ids, lengths):
@@ -69,14 +67,15 @@ class CachedTransformer(tf.Module):
         Returns:
             float tensor [sum of lengths, vocabulary_size].
         """
-        x = self._hidden(token_ids, lengths, lambda keys_values: None)
-        return self._head(self._product(self.weights.matrices()), x)
+        x, *_ = self._hidden(token_ids, lengths)
+        return self.weights.embedding.times(self._final_norm(x), self.weights.head())
 
     def shared(self):
         """What all steps of a batch share, made outside of XLA, where it is no copy."""
-        return self.weights.matrices()
+        layers = [self.weights.layer(layer) for layer in range(self.num_layers)]
+        return layers, self.weights.head()
 
-    def step(self, token_ids, lengths, clock, cache, matrices):
+    def step(self, token_ids, lengths, clock, cache, shared):
         """One token for each row, within XLA.
 
         A batch that is known to be one row, [1], goes a way of its own: products that are faster
@@ -87,54 +86,29 @@ class CachedTransformer(tf.Module):
             lengths: int tensor [batch], of each row with this token.
             clock: int tensor, the column for it, modulo their number.
             cache: as `prefill` gives it.
-            matrices: from `shared`.
+            shared: from `shared`; nothing of it is read for one row.
 
         Returns:
             `(logits, cache)`: float tensor [batch, vocabulary_size], and the new cache.
         """
         keys, values = cache
         is_one = token_ids.shape[0] == 1
-        product = self._product_of_one if is_one else self._product(matrices)
         shape = [self.num_layers, None, token_ids.shape[0], self.num_heads, None, None]
         keys, values = tf.ensure_shape(keys, shape), tf.ensure_shape(values, shape)
-        blocks = tf.shape(keys)[1]
-        clock = tf.math.floormod(clock, blocks * BLOCK)
-        age = tf.math.floormod(clock - tf.range(blocks * BLOCK), blocks * BLOCK)
-        age = tf.reshape(age, [blocks, 1, 1, BLOCK])
-        hidden_scores = tf.where(age < lengths[:, None, None], 0.0, NOWHERE)
-        longest = tf.reduce_max(lengths)
-        place = clock // BLOCK, clock % BLOCK
-        angles = self._angles(tf.maximum(lengths - 1, 0))
+        columns = tf.shape(keys)[1] * BLOCK
+        clock = tf.math.floormod(clock, columns)
+        age = tf.math.floormod(clock - tf.range(columns), columns)
+        age = tf.reshape(age, [-1, 1, 1, BLOCK])
+        rest = {
+            "angles": rotary_angles(tf.maximum(lengths - 1, 0), self.head_dim),
+            "clock": clock,
+            "longest": tf.reduce_max(lengths),
+            "hidden_scores": tf.where(age < lengths[:, None, None], 0.0, NOWHERE),
+        }
 
-        def attend(query, keys, values, layer):
-            def is_needed(i, *_):  # whether the youngest token of the block is in use
-                return (i < blocks) & ((i - 1) * BLOCK + place[1] + 1 < longest)
-
-            def body(i, largest, total, mean):
-                here = tf.math.floormod(place[0] - i, blocks)
-                scores = tf.reduce_sum(query[..., None] * _block(keys, layer, here), axis=2)
-                scores += tf.gather(hidden_scores, here)
-                new_largest = tf.maximum(largest, tf.reduce_max(scores, axis=-1))
-                shares = tf.exp(scores - new_largest[..., None])
-                shrink = tf.exp(largest - new_largest)
-                total = total * shrink + tf.reduce_sum(shares, axis=-1)
-                here = tf.reduce_sum(shares[..., None] * _block(values, layer, here), axis=2)
-                return i + 1, new_largest, total, mean * shrink[..., None] + here
-
-            zeros = tf.zeros_like(query)
-            start = 0, zeros[..., 0] + NOWHERE, zeros[..., 0], zeros
-            _, _, total, mean = tf.while_loop(is_needed, body, start)
-            return mean / total[..., None]
-
-        def one_layer(layer, x, keys, values):
-            query, key, value = self._query_key_value(product, layer, x, angles)
-            start, rest = [layer, place[0], 0, 0], [0, place[1]]
-            keys = keras.ops.slice_update(keys, [*start, *rest], key[None, None, ..., None])
-            values = keras.ops.slice_update(
-                values, [*start, *rest[::-1]], value[None, None, :, :, None]
-            )
-            x = self._after_attention(product, layer, x, attend(query, keys, values, layer))
-            return layer + 1, x, keys, values
+        def one_layer(layer, *state):
+            matrices = None if is_one else shared[0][layer]
+            return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, matrices, rest)
 
         state = 0, self.weights.embedding.columns(token_ids), keys, values
         if is_one:
@@ -143,16 +117,53 @@ class CachedTransformer(tf.Module):
             for _ in range(self.num_layers):
                 state = one_layer(*state)
         _, x, keys, values = state
-        return self._head(product, x), (keys, values)
+        x, head = self._final_norm(x), self.weights.embedding
+        logits = head.times_one(x, 0) if is_one else head.times(x, shared[1])
+        return logits, (keys, values)
 
-    def _hidden(self, token_ids, lengths, take_keys_values):
-        """What the last layer gives, [sum of lengths, hidden_dim].
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _step_layer(self, layer, x, keys, values, matrices, rest):
+        """One layer of `step`; a function of its own stands in a SavedModel once."""
+        query, key, value = self._query_key_value(matrices, layer, x, rest["angles"])
+        block, column = rest["clock"] // BLOCK, rest["clock"] % BLOCK
+        start, end = [layer, block, 0, 0], [0, column]
+        keys = keras.ops.slice_update(keys, [*start, *end], key[None, None, ..., None])
+        values = keras.ops.slice_update(values, [*start, *end[::-1]], value[None, None, :, :, None])
+        mean = self._attend(query, keys, values, layer, rest)
+        return self._after_attention(matrices, layer, x, mean), keys, values
+
+    def _attend(self, query, keys, values, layer, rest):
+        """Attention of a new token for each row, [batch, num_heads, head_dim], block by block."""
+        blocks = tf.shape(keys)[1]
+        newest, in_newest = rest["clock"] // BLOCK, rest["clock"] % BLOCK
+
+        def is_needed(i, *_):  # whether the youngest token of the block is in use
+            return (i < blocks) & ((i - 1) * BLOCK + in_newest + 1 < rest["longest"])
+
+        def body(i, largest, total, mean):
+            here = tf.math.floormod(newest - i, blocks)
+            scores = tf.reduce_sum(query[..., None] * _block(keys, layer, here), axis=2)
+            scores += tf.gather(rest["hidden_scores"], here)
+            new_largest = tf.maximum(largest, tf.reduce_max(scores, axis=-1))
+            shares = tf.exp(scores - new_largest[..., None])
+            shrink = tf.exp(largest - new_largest)
+            total = total * shrink + tf.reduce_sum(shares, axis=-1)
+            here = tf.reduce_sum(shares[..., None] * _block(values, layer, here), axis=2)
+            return i + 1, new_largest, total, mean * shrink[..., None] + here
+
+        zeros = tf.zeros_like(query)
+        start = 0, zeros[..., 0] + NOWHERE, zeros[..., 0], zeros
+        _, _, total, mean = tf.while_loop(is_needed, body, start)
+        return mean / total[..., None]
+
+    def _hidden(self, token_ids, lengths):
+        """What the last layer gives, and the keys and values of all.
 
         The products are of tokens, not of padding.
 
-        Args:
-            take_keys_values: called with a pair of tensors [batch, width, num_heads, head_dim] for
-                each layer.
+        Returns:
+            `(x, keys, values)`: [sum of lengths, hidden_dim], and twice [num_layers, batch, width,
+            num_heads, head_dim].
         """
         batch, width = tf.unstack(tf.shape(token_ids))
         columns = tf.range(width)
@@ -161,64 +172,59 @@ class CachedTransformer(tf.Module):
         # Where a token of the batch is among all tokens, and where each of those is in the batch.
         number = tf.cumsum(tf.reshape(tf.cast(is_token, tf.int32), [-1]), exclusive=True)
         number = tf.reshape(number, [batch, width])
+        number = tf.minimum(number, tf.maximum(tf.reduce_sum(lengths) - 1, 0))
         token_place = tf.where(is_token)
-        angles = self._angles(tf.boolean_mask(columns - start, is_token))
+        angles = rotary_angles(tf.boolean_mask(columns - start, is_token), self.head_dim)
         mask = is_token[:, None, :] & (columns[None, :] <= columns[:, None])
         hidden_scores = tf.where(mask, 0.0, NOWHERE)[:, None]
-        number = tf.minimum(number, tf.maximum(tf.reduce_sum(lengths) - 1, 0))
 
-        product = self._product(self.weights.matrices())
-        x = self.weights.embedding.columns(tf.boolean_mask(token_ids, is_token))
-        for layer in range(self.num_layers):
-            query, key, value = (
-                tf.gather(each, number) for each in self._query_key_value(product, layer, x, angles)
+        def one_layer(layer, x, *caches):
+            matrices = self.weights.layer(layer)
+            query, *keys_values = (
+                tf.gather(each, number)
+                for each in self._query_key_value(matrices, layer, x, angles)
             )
-            take_keys_values((key, value))
-            scores = tf.einsum("bqhd,bkhd->bhqk", query, key) + hidden_scores
-            mean = tf.einsum("bhqk,bkhd->bqhd", tf.nn.softmax(scores), value)
-            x = self._after_attention(product, layer, x, tf.gather_nd(mean, token_place))
-        return x
+            scores = tf.einsum("bqhd,bkhd->bhqk", query, keys_values[0]) + hidden_scores
+            mean = tf.einsum("bhqk,bkhd->bqhd", tf.nn.softmax(scores), keys_values[1])
+            x = self._after_attention(matrices, layer, x, tf.gather_nd(mean, token_place))
+            pairs = zip(caches, keys_values, strict=True)
+            return layer + 1, x, *(cache.write(layer, new) for cache, new in pairs)
 
-    def _product(self, matrices):
-        def product(name, layer, x):
-            return getattr(self.weights, name).times(x, matrices[name][layer])
+        x = self.weights.embedding.columns(tf.boolean_mask(token_ids, is_token))
+        caches = (tf.TensorArray(tf.float32, self.num_layers) for _ in range(2))
+        _, x, keys, values = tf.while_loop(
+            lambda layer, *_: layer < self.num_layers, one_layer, (0, x, *caches)
+        )
+        return x, keys.stack(), values.stack()
 
-        return product
+    def _product(self, name, matrices, layer, x):
+        """What a matrix makes of tokens; without `matrices`, of one token alone."""
+        matrix = getattr(self.weights, name)
+        return matrix.times_one(x, layer) if matrices is None else matrix.times(x, matrices[name])
 
-    def _product_of_one(self, name, layer, x):
-        return getattr(self.weights, name).times_one(x, layer)
-
-    def _query_key_value(self, product, layer, x, angles):
+    def _query_key_value(self, matrices, layer, x, angles):
         """Rotated query and key, and value, [tokens, num_heads, head_dim]; the query is scaled."""
         weights = self.weights
-        x = product("query_key_value", layer, _norm(x, weights.attention_norm[layer]))
+        x = self._product(
+            "query_key_value", matrices, layer, _norm(x, weights.attention_norm[layer])
+        )
         x = tf.reshape(x, [-1, 3, self.num_heads, self.head_dim])
-        query = _rotate(_norm(x[:, 0], weights.query_norm[layer]), angles) * self.head_dim**-0.5
-        return query, _rotate(_norm(x[:, 1], weights.key_norm[layer]), angles), x[:, 2]
+        query = rotate(_norm(x[:, 0], weights.query_norm[layer]), angles) * self.head_dim**-0.5
+        return query, rotate(_norm(x[:, 1], weights.key_norm[layer]), angles), x[:, 2]
 
-    def _after_attention(self, product, layer, x, mean):
-        x += product("attention_output", layer, tf.reshape(mean, tf.shape(x)))
-        gate_up = product("gate_up", layer, _norm(x, self.weights.feedforward_norm[layer]))
+    def _after_attention(self, matrices, layer, x, mean):
+        x += self._product("attention_output", matrices, layer, tf.reshape(mean, tf.shape(x)))
+        normed = _norm(x, self.weights.feedforward_norm[layer])
+        gate_up = self._product("gate_up", matrices, layer, normed)
         gate, up = tf.split(gate_up, 2, axis=-1)
-        return x + product("down", layer, tf.nn.silu(gate) * up)
+        return x + self._product("down", matrices, layer, tf.nn.silu(gate) * up)
 
-    def _head(self, product, x):
-        return product("embedding", 0, _norm(x, self.weights.final_norm[0]))
-
-    def _angles(self, positions):
-        exponents = tf.range(0, self.head_dim, 2, dtype=tf.float32) / self.head_dim
-        angles = tf.cast(positions, tf.float32)[:, None, None] / 10_000.0**exponents
-        return tf.cos(angles), tf.sin(angles)
+    def _final_norm(self, x):
+        return _norm(x, self.weights.final_norm[0])
 
 
 def _norm(x, scale):
     return x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale
-
-
-def _rotate(x, angles):
-    cos, sin = angles
-    first, second = tf.split(x, 2, axis=-1)
-    return tf.concat([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 def _block(x, layer, block):
@@ -230,7 +236,8 @@ def _block(x, layer, block):
 
 
 def _in_blocks(x, capacity):
-    """[batch, width, num_heads, head_dim] to [blocks, batch, num_heads, 64, head_dim]."""
-    batch, width, heads, head_dim = tf.unstack(tf.shape(x))
-    x = tf.pad(x, [[0, 0], [0, capacity - width], [0, 0], [0, 0]])
-    return tf.transpose(tf.reshape(x, [batch, -1, BLOCK, heads, head_dim]), [1, 0, 3, 2, 4])
+    """Keys or values as `_hidden` gives them to [layers, blocks, batch, heads, 64, head_dim]."""
+    layers, batch, width, heads, head_dim = tf.unstack(tf.shape(x))
+    x = tf.pad(x, [[0, 0], [0, 0], [0, capacity - width], [0, 0], [0, 0]])
+    x = tf.reshape(x, [layers, batch, -1, BLOCK, heads, head_dim])
+    return tf.transpose(x, [0, 2, 1, 4, 3, 5])

@@ -35,8 +35,12 @@ class Decoder(tf.Module):
         backbone = model.backbone
         if backbone.decoder == "modern":
             self.steps = CachedTransformer(backbone, weights)
-        else:
+        elif weights == "float32":
             self.steps = KerasHubSteps(model)
+        else:
+            raise ValueError(
+                f'`weights` of the classic decoder must be "float32". Received: weights={weights}'
+            )
         self._backbone = Held(backbone)
         self._preprocessor = Held(model.preprocessor)
         self.instruct = instruct
@@ -138,8 +142,12 @@ class Decoder(tf.Module):
         prompts, lengths, cache = self._fill(prompts, max_new_tokens)
         width, capacity = tf.shape(prompts)[1], self._capacity(prompts, max_new_tokens)
         tokens = tf.pad(prompts, [[0, 0], [0, capacity - width]])
-        room = _bucket(max_new_tokens, 1)
-        uniform = draws(controls["seed"], tf.shape(lengths)[0], room)
+        shape = tf.shape(lengths)[0], _bucket(max_new_tokens, 1)
+        uniform = tf.cond(
+            controls["temperature"] > 0.0,
+            lambda: draws(controls["seed"], *shape),
+            lambda: tf.zeros(shape),
+        )
         rest = width, cache, uniform, max_new_tokens
 
         def one(controls):

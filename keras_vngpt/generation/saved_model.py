@@ -65,7 +65,7 @@ def save_decoder(decoder, path, text=True):
         ),
     }
     exported = tf.Module()
-    exported.steps = decoder.steps
+    exported.weights = decoder.steps.variables  # its functions would be written once more
     if text:
         exported.sentencepiece = decoder.sentencepiece
         texts = {"prompts": TEXTS}

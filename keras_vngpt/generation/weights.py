@@ -75,11 +75,11 @@ class Matrix(tf.Module):
         together = math.gcd(inputs, TOGETHER)
         rest = inputs // together
         rows = tf.reshape(self.values, [-1, 2, rest, together, self.half])
-        x = tf.reshape(x, [rest, together])
-        sums = []
-        for i in range(together):
-            part = tf.slice(rows, [layer, 0, 0, i, 0], [1, 2, rest, 1, self.half])
-            sums.append(x[:, i, None] * _floats(part[0, :, :, 0]))
+        shape, size = tf.constant([2, rest, self.half]), tf.constant([1, 2, rest, 1, self.half])
+        start, sums = tf.stack([layer, 0, 0, 0, 0]), []
+        for i, part_of_x in enumerate(tf.unstack(tf.reshape(x, [rest, together, 1]), axis=1)):
+            part = tf.slice(rows, start + [0, 0, 0, i, 0], size)
+            sums.append(part_of_x * _floats(tf.reshape(part, shape)))
         y = tf.reduce_sum(tf.add_n(sums), axis=1)
         y = tf.reshape(y, [1, 2 * self.half])[:, : self.outputs]
         return y if self.scale is None else y * self.scale[layer]
@@ -118,10 +118,14 @@ class DecoderWeights(tf.Module):
         self.final_norm = _vectors(1, hidden)
         self.assign(backbone)
 
-    def matrices(self):
-        """For each matrix `Matrix.of` of its layers."""
+    def layer(self, layer):
+        """For each matrix of a layer, an int or a tensor, what `Matrix.of` gives."""
         named = {name: m for name, m in vars(self).items() if isinstance(m, Matrix)}
-        return {name: [m.of(i) for i in range(m.values.shape[0])] for name, m in named.items()}
+        return {name: m.of(layer) for name, m in named.items() if name != "embedding"}
+
+    def head(self):
+        """The embedding as the matrix from hidden states to logits."""
+        return self.embedding.of(0)
 
     def assign(self, backbone):
         """Take the values that the weights of the backbone have now."""

@@ -8,12 +8,12 @@ def rotary_angles(positions, head_dim, max_wavelength=10_000.0):
     """Cosines and sines of rotary position embeddings.
 
     Args:
-        positions: int tensor [batch, length].
+        positions: int tensor [...].
         head_dim: int, even.
         max_wavelength: float.
 
     Returns:
-        `(cos, sin)`, float32, each [batch, length, 1, head_dim / 2].
+        `(cos, sin)`, float32, each [..., 1, head_dim / 2].
 
     References:
         - [Su et al., 2021](https://arxiv.org/abs/2104.09864), equation 15.
@@ -23,8 +23,8 @@ def rotary_angles(positions, head_dim, max_wavelength=10_000.0):
     return ops.cos(angles), ops.sin(angles)
 
 
-def _rotate(x, angles):
-    """Turn [batch, length, heads, head_dim] by its angles, the halves paired (rotate-half)."""
+def rotate(x, angles):
+    """Turn [..., heads, head_dim] by its angles, [..., 1, head_dim / 2], the halves paired."""
     cos, sin = (ops.cast(a, x.dtype) for a in angles)
     first, second = ops.split(x, 2, axis=-1)
     return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
@@ -183,8 +183,8 @@ class TransformerDecoder(keras.layers.Layer):
             return ops.reshape(y, (batch, length, self.num_heads, self.head_dim))
 
         x = self.attention_norm(x)
-        query = _rotate(self.query_norm(heads(self.query(x))), angles)
-        key = _rotate(self.key_norm(heads(self.key(x))), angles)
+        query = rotate(self.query_norm(heads(self.query(x))), angles)
+        key = rotate(self.key_norm(heads(self.key(x))), angles)
         value = heads(self.value(x))
         if cache is not None:
             update = ops.stack([key, value], axis=1)
