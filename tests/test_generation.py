@@ -211,7 +211,8 @@ def by_steps(exported, token_ids, steps):
     state = exported.signatures["prefill"](
         token_ids=tf.constant(token_ids), max_new_tokens=tf.constant(steps)
     )
-    tokens = []
+    names = "token_ids", "lengths", "clock", *(name for name in state if "cache" in name)
+    state, tokens = {name: state[name] for name in names}, []
     for _ in range(steps):
         out = exported.signatures["decode_step"](**state)
         tokens.append(tf.argmax(out.pop("logits"), -1, output_type=tf.int32))
@@ -239,7 +240,7 @@ def test_a_row_joins_when_another_has_ended_and_the_clock_goes_around(preprocess
     rng = np.random.default_rng(0)
     texts = rng.integers(5, 600, [2, 80])
     n = 25  # the first row is another one after as many tokens; the cache has 64 columns
-    state = decoder.prefill(tf.constant([[2, 5], [2, 6]]), tf.constant(1))
+    state = decoder.prefill(tf.constant([[2, 5], [2, 6]]), tf.constant(1), decoder.no_prefix())
     cache, clock = (state["cache_0"], state["cache_1"]), 1
     step = tf.function(decoder.decode_step, autograph=False)
     for start in range(0, 75, n):

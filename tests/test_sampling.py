@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from scipy.stats import chisquare
 
-from keras_vngpt.generation.controls import as_tensors
-from keras_vngpt.generation.sampling import draws, next_token
+from keras_vngpt.generation.controls import PER_ROW, TABLES, as_tensors
+from keras_vngpt.generation.sampling import choose, draws, processed
+from keras_vngpt.generation.state import State
 
 DRAWS = 20_000
 END = 7
@@ -17,23 +18,46 @@ PROMPT = [2, 5, 2]
 ANSWER = [0, 3, 0]
 
 
-compiled = tf.function(next_token, jit_compile=True, autograph=False)
+@tf.function(jit_compile=True, autograph=False)
+def compiled(logits, state, uniform, controls):
+    return choose(processed(logits, state, END, controls), uniform, END, controls)
 
 
 @functools.cache
 def numbers(seed, rows, steps):
-    return draws(tf.constant(seed), tf.constant(rows), tf.constant(steps)).numpy()
+    return draws(tf.fill([rows], seed), tf.range(rows), tf.constant(steps)).numpy()
 
 
-def choose(logits, controls, prompt=PROMPT, answer=ANSWER):
+def state_of(rows, prompt, answer, node=0, turn=0):
+    """Rows with these tokens so far, and two columns more; `turn` columns have gone around."""
+    tokens = np.roll([*prompt, *answer, 0, 0], turn)
+    length = len(prompt) + len(answer)
+    return State(
+        tokens=tf.constant(np.tile(tokens, (rows, 1)), tf.int32),
+        log_probabilities=tf.zeros([rows, len(tokens)]),
+        lengths=tf.fill([rows], length),
+        answered=tf.fill([rows], len(answer)),
+        clock=tf.constant(length - 1 + turn),
+        done=tf.fill([rows], False),
+        node=tf.fill([rows], node),
+        cache=(),
+    )
+
+
+def of_rows(rows, given, tables=()):
+    """Controls as steps take them."""
+    controls, _ = as_tensors(given)
+    numbers = {name: tf.fill([rows], controls[name]) for name in PER_ROW}
+    numbers |= {"max_new_tokens": tf.fill([rows], 99), "row": tf.range(rows)}
+    return numbers | {name: controls[name] for name in TABLES} | dict(tables)
+
+
+def draw(logits, given, prompt=PROMPT, answer=ANSWER, tables=(), **place):
     """The next token of as many rows as there are logits, all with the same tokens so far."""
     rows = len(logits)
-    tokens = tf.constant(np.tile([*prompt, *answer, 0], (rows, 1)), tf.int32)
-    column = tf.range(tokens.shape[1])[None] + tf.zeros([rows, 1], tf.int32)
-    is_prompt = column < len(prompt)
-    is_answer = ~is_prompt & (column < len(prompt) + len(answer))
-    args = tf.constant(logits, tf.float32), tokens, is_prompt, is_answer, numbers(0, rows, 1)[:, 0]
-    return compiled(*args, END, as_tensors(controls)).numpy()
+    state, uniform = state_of(rows, prompt, answer, **place), numbers(0, rows, 1)[:, 0]
+    logits = tf.constant(logits, tf.float32)
+    return compiled(logits, state, uniform, of_rows(rows, given, tables)).numpy()
 
 
 def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
@@ -81,7 +105,7 @@ def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=
     ],
 )
 def test_frequencies_are_those_of_the_intended_distribution(controls):
-    drawn = choose(np.tile(LOGITS, (DRAWS, 1)), {"temperature": 1.0, **controls})
+    drawn = draw(np.tile(LOGITS, (DRAWS, 1)), {"temperature": 1.0, **controls})
     counts, p = np.bincount(drawn, minlength=len(LOGITS)), intended(**controls)
     assert counts[p == 0].sum() == 0
     if (p > 0).sum() > 1:
@@ -91,14 +115,14 @@ def test_frequencies_are_those_of_the_intended_distribution(controls):
 def test_greedy_takes_the_likeliest_after_the_penalties():
     for penalty, token in ((1.2, 0), (1.3, 6)):  # 0 was used twice, 2 twice, 6 never
         logits = np.log([[0.3, 0.05, 0.2, 0.1, 0.02, 0.05, 0.18, 0.1]])
-        assert choose(logits, {"repetition_penalty": penalty})[0] == token
+        assert draw(logits, {"repetition_penalty": penalty})[0] == token
 
 
 def test_the_coldest_and_hottest_temperatures_are_defined():
     logits = np.array([[3.0, 1.0, -1e30, 2.0], [1e4, -1e4, 0.0, 1e4]])
-    cold = choose(np.tile(logits, (100, 1)), {"temperature": 1e-38})
+    cold = draw(np.tile(logits, (100, 1)), {"temperature": 1e-38})
     assert set(cold[::2]) == {0} and set(cold[1::2]) <= {0, 3}
-    assert set(choose(np.tile(logits[:1], (2000, 1)), {"temperature": 1e30})) >= {0, 1, 3}
+    assert set(draw(np.tile(logits[:1], (2000, 1)), {"temperature": 1e30})) >= {0, 1, 3}
 
 
 def test_numbers_of_a_row_depend_on_seed_and_row_alone():
@@ -116,7 +140,7 @@ def test_no_run_of_n_tokens_comes_twice(n):
         so_far = rng.integers(0, 4, 12).tolist()
         seen = {tuple(so_far[i : i + n]) for i in range(len(so_far) - n + 1)}
         allowed = [t for t in range(8) if (*so_far[len(so_far) - n + 1 :], t) not in seen]
-        drawn = choose(
+        drawn = draw(
             np.zeros((200, 8)),
             {"no_repeat_ngram_size": n, "temperature": 1.0},
             prompt=so_far[:5],
@@ -129,4 +153,59 @@ def test_the_end_does_not_come_before_it_may():
     logits = np.zeros((1, 8))
     logits[0, END] = 9
     for least, token in ((0, END), (3, END), (4, 0)):  # three tokens are there
-        assert choose(logits, {"min_new_tokens": least})[0] == token
+        assert draw(logits, {"min_new_tokens": least})[0] == token
+
+
+def test_a_bad_word_is_not_finished():
+    words = {"bad_words": tf.constant([[-1, -1, 4], [0, 3, 0], [-1, 3, 1], [-1, -1, -1]])}
+    for answer, forbidden in (([0, 3], {4, 0, 1}), ([3], {4, 1}), ([3, 0], {4}), ([5, 3], {4, 1})):
+        for turn in (0, 1, 2):
+            drawn = draw(np.zeros((300, 8)), {"temperature": 1.0}, [6], answer, words, turn=turn)
+            assert set(range(8)) - set(drawn) == forbidden
+
+
+def test_a_bad_word_that_begins_before_the_row_does_not_count():
+    """Columns of other rows, or of nothing, stand around a row that is shorter than the word."""
+    words = {"bad_words": tf.constant([[0, 3, 1]])}
+    drawn = draw(np.zeros((300, 8)), {"temperature": 1.0}, [], [3], words)
+    assert 1 in drawn
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 1e30])
+def test_nothing_comes_but_what_a_constraint_allows(temperature):
+    tables = {
+        "constraint_tokens": tf.constant([[2, 5, -1], [-1, 3, -1], [-1, -1, -1]]),
+        "constraint_nodes": tf.constant([[1, 2, 0], [0, 0, 0], [0, 0, 0]]),
+    }
+    for node, allowed in ((0, {2, 5}), (1, {3}), (2, set(range(8)))):
+        drawn = draw(
+            np.tile(LOGITS, (500, 1)), {"temperature": temperature}, tables=tables, node=node
+        )
+        assert set(drawn) <= allowed
+        assert temperature == 0.0 or temperature == 1e30 or set(drawn) == allowed
+    banned = {"bad_words": tf.constant([[3]])}
+    assert set(draw(np.zeros((9, 8)), {}, tables=tables | banned, node=1)) == {END}
+
+
+def test_each_row_has_controls_of_its_own():
+    given = [
+        {"temperature": 1.0, "top_k": 3},
+        {},
+        {"temperature": 0.7, "min_p": 0.4, "presence_penalty": 2.0},
+        {"no_repeat_ngram_size": 1},
+        {"temperature": 1.3, "top_p": 0.5, "repetition_penalty": 1.4, "min_new_tokens": 9},
+    ]
+    together = {name: tf.stack([of_rows(1, each)[name][0] for each in given]) for name in PER_ROW}
+    logits, uniform = np.random.default_rng(0).normal(size=(5, 8)), numbers(3, 5, 1)[:, 0]
+    state = state_of(5, PROMPT, ANSWER)
+    mixed = compiled(tf.constant(logits, tf.float32), state, uniform, of_rows(5, {}) | together)
+    for i, each in enumerate(given):
+        one = tf.constant(logits[i : i + 1], tf.float32), state_of(1, PROMPT, ANSWER)
+        assert mixed[i] == compiled(*one, uniform[i : i + 1], of_rows(1, each))[0]
+
+
+def test_runs_are_found_where_the_columns_go_around():
+    for turn in range(6):
+        given = {"no_repeat_ngram_size": 3, "temperature": 1.0}
+        drawn = draw(np.zeros((300, 8)), given, [5, 6, 1], [2, 5, 6], turn=turn)
+        assert set(range(8)) - set(drawn) == {1}

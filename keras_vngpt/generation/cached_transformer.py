@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_vngpt.generation.controls import IDS, ROWS
+from keras_vngpt.generation.state import nothing_of
 from keras_vngpt.generation.weights import DecoderWeights
 from keras_vngpt.models.transformer_decoder import rotary_angles, rotate
 
@@ -29,7 +31,6 @@ class CachedTransformer(tf.Module):
     """
 
     block = BLOCK
-    cache_structure = (None, None)
 
     def __init__(self, backbone, kind="float32"):
         super().__init__()
@@ -37,23 +38,44 @@ class CachedTransformer(tf.Module):
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         self.weights = DecoderWeights(backbone, kind)
+        heads, dim = self.num_heads, self.head_dim
+        self.cache_specs = tuple(
+            tf.TensorSpec([self.num_layers, None, None, heads, *last], tf.float32)
+            for last in ([dim, BLOCK], [BLOCK, dim])
+        )
+        tokens = tf.TensorSpec([self.num_layers, None, heads, dim], tf.float32)
+        self.prefix_specs = {"prefix_ids": ROWS, "prefix_keys": tokens, "prefix_values": tokens}
+        # One function for all that needs it: it stands in a SavedModel once.
+        specs = IDS, ROWS, self.prefix_specs, tf.TensorSpec([], tf.bool)
+        self._hidden = tf.function(self._all_layers, autograph=False, input_signature=specs)
 
     def refresh(self, backbone):
         """Take the weights of a backbone that was trained meanwhile."""
         self.weights.assign(backbone)
 
-    def prefill(self, token_ids, lengths, capacity):
+    def prefix(self, token_ids):
+        """What `prefill` needs of tokens that prompts begin with, int tensor [length]."""
+        nothing = nothing_of(self.prefix_specs)
+        _, keys, values = self._hidden(token_ids[None], tf.shape(token_ids), nothing, True)
+        return {"prefix_ids": token_ids, "prefix_keys": keys[:, 0], "prefix_values": values[:, 0]}
+
+    def rows(self, cache, rows):
+        """The cache of these rows, int tensor [n], instead of its own."""
+        return tuple(tf.gather(each, rows, axis=2) for each in cache)
+
+    def prefill(self, token_ids, lengths, capacity, prefix):
         """The cache of prompts; without XLA, so that each length is paid for as it is.
 
         Args:
             token_ids: int tensor [batch, width], padded on the left.
             lengths: int tensor [batch].
             capacity: int tensor, columns of the cache, a multiple of 64, at least the width.
+            prefix: from `prefix`; how rows begin need not be computed where it is the same.
 
         Returns:
             The cache; the prompts end in the column `width - 1`.
         """
-        _, keys, values = self._hidden(token_ids, lengths)
+        _, keys, values = self._hidden(token_ids, lengths, prefix, True)
         keys, values = (_in_blocks(each, capacity) for each in (keys, values))
         return tf.linalg.matrix_transpose(keys), values
 
@@ -67,13 +89,13 @@ class CachedTransformer(tf.Module):
         Returns:
             float tensor [sum of lengths, vocabulary_size].
         """
-        x, *_ = self._hidden(token_ids, lengths)
+        x, *_ = self._hidden(token_ids, lengths, nothing_of(self.prefix_specs), False)
         return self.weights.embedding.times(self._final_norm(x), self.weights.head())
 
+    @tf.function(autograph=False)
     def shared(self):
         """What all steps of a batch share, made outside of XLA, where it is no copy."""
-        layers = [self.weights.layer(layer) for layer in range(self.num_layers)]
-        return layers, self.weights.head()
+        return self.weights.layers(), self.weights.head()
 
     def step(self, token_ids, lengths, clock, cache, shared):
         """One token for each row, within XLA.
@@ -107,8 +129,8 @@ class CachedTransformer(tf.Module):
         }
 
         def one_layer(layer, *state):
-            matrices = None if is_one else shared[0][layer]
-            return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, matrices, rest)
+            weights = None if is_one else shared[0][layer]
+            return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, weights, rest)
 
         state = 0, self.weights.embedding.columns(token_ids), keys, values
         if is_one:
@@ -118,19 +140,19 @@ class CachedTransformer(tf.Module):
                 state = one_layer(*state)
         _, x, keys, values = state
         x, head = self._final_norm(x), self.weights.embedding
-        logits = head.times_one(x, 0) if is_one else head.times(x, shared[1])
-        return logits, (keys, values)
+        return head.times(x, tf.constant(0) if is_one else shared[1]), (keys, values)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _step_layer(self, layer, x, keys, values, matrices, rest):
+    def _step_layer(self, layer, x, keys, values, weights, rest):
         """One layer of `step`; a function of its own stands in a SavedModel once."""
-        query, key, value = self._query_key_value(matrices, layer, x, rest["angles"])
+        weights = weights or self.weights.layer(layer)
+        query, key, value = self._query_key_value(weights, x, rest["angles"])
         block, column = rest["clock"] // BLOCK, rest["clock"] % BLOCK
         start, end = [layer, block, 0, 0], [0, column]
         keys = keras.ops.slice_update(keys, [*start, *end], key[None, None, ..., None])
         values = keras.ops.slice_update(values, [*start, *end[::-1]], value[None, None, :, :, None])
         mean = self._attend(query, keys, values, layer, rest)
-        return self._after_attention(matrices, layer, x, mean), keys, values
+        return self._after_attention(weights, x, mean), keys, values
 
     def _attend(self, query, keys, values, layer, rest):
         """Attention of a new token for each row, [batch, num_heads, head_dim], block by block."""
@@ -156,71 +178,90 @@ class CachedTransformer(tf.Module):
         _, _, total, mean = tf.while_loop(is_needed, body, start)
         return mean / total[..., None]
 
-    def _hidden(self, token_ids, lengths):
+    def _all_layers(self, token_ids, lengths, prefix, is_shared):
         """What the last layer gives, and the keys and values of all.
 
-        The products are of tokens, not of padding.
+        The products are of tokens, not of padding; with `is_shared` those of how all rows begin are
+        of the first row alone, and none of what the prefix has.
 
         Returns:
-            `(x, keys, values)`: [sum of lengths, hidden_dim], and twice [num_layers, batch, width,
+            `(x, keys, values)`: [tokens, hidden_dim], and twice [num_layers, batch, width,
             num_heads, head_dim].
         """
         batch, width = tf.unstack(tf.shape(token_ids))
         columns = tf.range(width)
-        start = (width - lengths)[:, None]
-        is_token = columns >= start
-        # Where a token of the batch is among all tokens, and where each of those is in the batch.
-        number = tf.cumsum(tf.reshape(tf.cast(is_token, tf.int32), [-1]), exclusive=True)
-        number = tf.reshape(number, [batch, width])
-        number = tf.minimum(number, tf.maximum(tf.reduce_sum(lengths) - 1, 0))
-        token_place = tf.where(is_token)
-        angles = rotary_angles(tf.boolean_mask(columns - start, is_token), self.head_dim)
+        position = columns - (width - lengths)[:, None]
+        is_token = position >= 0
+        first = tf.argmax(lengths > 0, output_type=tf.int32)  # a row of nothing shares nothing
+        in_first = tf.clip_by_value(position + width - lengths[first], 0, tf.maximum(width - 1, 0))
+        shared = _agreed(token_ids == tf.gather(token_ids[first], in_first), position, lengths)
+        ids = tf.pad(prefix["prefix_ids"], [[0, 1]], constant_values=-1)
+        ids = tf.gather(ids, tf.clip_by_value(position, 0, tf.size(ids) - 1))
+        known = _agreed(token_ids == ids, position, lengths - 1)  # a row has a token of its own
+        known = tf.minimum(known, tf.size(prefix["prefix_ids"]))
+        known, shared = (tf.where(is_shared, n, 0) for n in (known, shared))
+        is_new = (position >= known) & ((position >= shared) | (tf.range(batch)[:, None] == first))
+        # Where a token of the batch is among those of the prefix and all new ones, and where each
+        # of the new ones is in the batch.
+        place = tf.where(is_token & is_new)
+        count = tf.shape(place, tf.int32)[0]
+        number = tf.scatter_nd(place, known + tf.range(count), [batch, width])
+        is_of_first = (position >= known) & (position < shared)
+        number = tf.where(is_of_first, tf.gather(number[first], in_first), number)
+        number = tf.where(is_token & (position < known), position, number)
+        new_number = tf.maximum(number - known, 0)
+        angles = rotary_angles(tf.gather_nd(position, place), self.head_dim)
         mask = is_token[:, None, :] & (columns[None, :] <= columns[:, None])
         hidden_scores = tf.where(mask, 0.0, NOWHERE)[:, None]
 
-        def one_layer(layer, x, *caches):
-            matrices = self.weights.layer(layer)
-            query, *keys_values = (
-                tf.gather(each, number)
-                for each in self._query_key_value(matrices, layer, x, angles)
-            )
-            scores = tf.einsum("bqhd,bkhd->bhqk", query, keys_values[0]) + hidden_scores
-            mean = tf.einsum("bhqk,bkhd->bqhd", tf.nn.softmax(scores), keys_values[1])
-            x = self._after_attention(matrices, layer, x, tf.gather_nd(mean, token_place))
-            pairs = zip(caches, keys_values, strict=True)
-            return layer + 1, x, *(cache.write(layer, new) for cache, new in pairs)
+        before = {name: prefix[f"prefix_{name}"][:, :known] for name in ("keys", "values")}
+        rest = angles, number, new_number, hidden_scores, place, before
+        x = self.weights.embedding.columns(tf.gather_nd(token_ids, place))
+        cache = []
+        layers, _ = self.shared()
+        for layer, weights in enumerate(layers):  # a `while_loop` takes a tenth more time
+            x, *keys_values = self._hidden_layer(weights, x, rest, tf.constant(layer))
+            cache.append(keys_values)
+        return x, *(tf.stack(each) for each in zip(*cache, strict=True))
 
-        x = self.weights.embedding.columns(tf.boolean_mask(token_ids, is_token))
-        caches = (tf.TensorArray(tf.float32, self.num_layers) for _ in range(2))
-        _, x, keys, values = tf.while_loop(
-            lambda layer, *_: layer < self.num_layers, one_layer, (0, x, *caches)
-        )
-        return x, keys.stack(), values.stack()
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _hidden_layer(self, weights, x, rest, layer):
+        """One layer of `_all_layers`: what it gives, and its keys and values."""
+        angles, number, new_number, hidden_scores, place, before = rest
+        query, key, value = self._query_key_value(weights, x, angles)
+        query = tf.gather(query, new_number)
+        key = tf.gather(tf.concat([before["keys"][layer], key], axis=0), number)
+        value = tf.gather(tf.concat([before["values"][layer], value], axis=0), number)
+        scores = tf.einsum("bqhd,bkhd->bhqk", query, key) + hidden_scores
+        mean = tf.einsum("bhqk,bkhd->bqhd", tf.nn.softmax(scores), value)
+        x = self._after_attention(weights, x, tf.gather_nd(mean, place))
+        return x, key, value
 
-    def _product(self, name, matrices, layer, x):
-        """What a matrix makes of tokens; without `matrices`, of one token alone."""
-        matrix = getattr(self.weights, name)
-        return matrix.times_one(x, layer) if matrices is None else matrix.times(x, matrices[name])
+    def _product(self, name, weights, x):
+        return getattr(self.weights, name).times(x, weights[name])
 
-    def _query_key_value(self, matrices, layer, x, angles):
+    def _query_key_value(self, weights, x, angles):
         """Rotated query and key, and value, [tokens, num_heads, head_dim]; the query is scaled."""
-        weights = self.weights
-        x = self._product(
-            "query_key_value", matrices, layer, _norm(x, weights.attention_norm[layer])
-        )
+        x = self._product("query_key_value", weights, _norm(x, weights["attention_norm"]))
         x = tf.reshape(x, [-1, 3, self.num_heads, self.head_dim])
-        query = rotate(_norm(x[:, 0], weights.query_norm[layer]), angles) * self.head_dim**-0.5
-        return query, rotate(_norm(x[:, 1], weights.key_norm[layer]), angles), x[:, 2]
+        query = rotate(_norm(x[:, 0], weights["query_norm"]), angles) * self.head_dim**-0.5
+        return query, rotate(_norm(x[:, 1], weights["key_norm"]), angles), x[:, 2]
 
-    def _after_attention(self, matrices, layer, x, mean):
-        x += self._product("attention_output", matrices, layer, tf.reshape(mean, tf.shape(x)))
-        normed = _norm(x, self.weights.feedforward_norm[layer])
-        gate_up = self._product("gate_up", matrices, layer, normed)
+    def _after_attention(self, weights, x, mean):
+        x += self._product("attention_output", weights, tf.reshape(mean, tf.shape(x)))
+        gate_up = self._product("gate_up", weights, _norm(x, weights["feedforward_norm"]))
         gate, up = tf.split(gate_up, 2, axis=-1)
-        return x + self._product("down", matrices, layer, tf.nn.silu(gate) * up)
+        return x + self._product("down", weights, tf.nn.silu(gate) * up)
 
     def _final_norm(self, x):
         return _norm(x, self.weights.final_norm[0])
+
+
+def _agreed(is_same, position, ends):
+    """How many tokens all rows begin with for which `is_same` holds, at most `ends` of any row."""
+    others = tf.where((position >= 0) & ~is_same, position, tf.int32.max)
+    ends = tf.where(ends > 0, ends, tf.int32.max)
+    return tf.minimum(tf.reduce_min(others), tf.reduce_min(ends))
 
 
 def _norm(x, scale):

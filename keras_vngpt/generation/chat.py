@@ -2,13 +2,10 @@
 
 import sys
 
-from keras_vngpt.generation.conversation import answer_conversations
-from keras_vngpt.generation.generate import (
-    check_texts,
-    load_text_decoder,
-    resolve_controls,
-    with_system,
-)
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.controls import check_texts, resolve_controls
+from keras_vngpt.generation.conversation import conversation_ids
+from keras_vngpt.generation.generate import load_text_decoder, with_system
 
 HELP = "An empty line or Ctrl-D ends the chat, /new begins a new conversation."
 
@@ -30,13 +27,15 @@ def chat(
         memory: show the model the earlier turns too, for models trained on conversations
         max_new_tokens: longest answer; nothing for as long as the model's rows
         system: text before the first request, for models trained with one (`augment` writes one)
-        **controls: temperature, top_k, top_p, min_p, repetition_penalty, seed; see `Controls`.
+        **controls: temperature, top_p, stop, regex and more; see `Controls`.
 
     Raises:
         Faults: a path with nothing to load, a control out of its range.
     """
     controls = resolve_controls(max_new_tokens, controls)
-    check_texts([system])
+    check_texts("system", [system])
+    if controls["num_beams"] > 1 or controls["num_return_sequences"] > 1:
+        raise Faults("num_beams, num_return_sequences: a chat has one answer, word by word")
     decoder = load_text_decoder(path)
     print(HELP)
     prompts, responses = [], []
@@ -53,9 +52,11 @@ def chat(
             prompts, responses = [], []
         if prompt == "/new":
             continue
-        check_texts([prompt])
+        check_texts("prompt", [prompt])
         prompts.append(prompt if prompts else with_system(system, prompt))
-        turns = [(prompts, responses)]
-        (answer,) = answer_conversations(decoder, turns, max_new_tokens, **controls)
+        ids, answer = conversation_ids(decoder, prompts, responses), ""
+        for piece in decoder.stream(ids, max_new_tokens, **controls):
+            answer += piece
+            print(piece, end="", flush=True)
+        print()
         responses.append(answer)
-        print(answer)

@@ -2,17 +2,38 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.answering import Answering
+from keras_vngpt.generation.beam_search import beam_search
 from keras_vngpt.generation.cached_transformer import CachedTransformer
-from keras_vngpt.generation.controls import SPECS, as_tensors
+from keras_vngpt.generation.choices import automaton
+from keras_vngpt.generation.constraints import vocabulary_of
+from keras_vngpt.generation.controls import (
+    IDS,
+    MOST_ANSWERS,
+    NUMBER,
+    PER_ROW,
+    ROWS,
+    SPECS,
+    STEP_SPECS,
+    TABLES,
+    TEXTS,
+)
+from keras_vngpt.generation.decoding import decode
 from keras_vngpt.generation.keras_hub_steps import Held, KerasHubSteps
-from keras_vngpt.generation.sampling import draws, is_plain, next_token
+from keras_vngpt.generation.sampling import draws, is_plain
+from keras_vngpt.generation.state import (
+    State,
+    as_dictionary,
+    as_state,
+    dictionary_specs,
+    nothing_of,
+)
+from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped
 
-IDS = tf.TensorSpec([None, None], tf.int32)
-TEXTS = tf.TensorSpec([None], tf.string)
-NEW_TOKENS = tf.TensorSpec([], tf.int32)
+SMALLEST_TABLE = 8  # rows and columns
 
 
-class Decoder(tf.Module):
+class Decoder(tf.Module, Answering):
     """Generates from a trained model: prompts into a cache, then a token for each row a step.
 
     Steps are compiled by XLA for few shapes: batches and lengths are rounded up to powers of two.
@@ -27,7 +48,7 @@ class Decoder(tf.Module):
 
     Example:
         >>> decoder = Decoder(model)
-        >>> decoder.generate(tf.constant(["Bật quạt phòng ngủ lên mức 2"]), 32)
+        >>> decoder.generate(["Bật quạt phòng ngủ lên mức 2"], 32)
     """
 
     def __init__(self, model, instruct=True, weights="float32"):
@@ -45,59 +66,27 @@ class Decoder(tf.Module):
         self._preprocessor = Held(model.preprocessor)
         self.instruct = instruct
         self.max_length = backbone.max_sequence_length
+        self.end = model.preprocessor.tokenizer.end_token_id
         self.sentencepiece = model.preprocessor.tokenizer._sentence_piece
+        prefix, state = self.steps.prefix_specs, dictionary_specs(self.steps.cache_specs)
+        self.answer_texts = _traced(self._answer_texts, TEXTS, NUMBER, SPECS, TEXTS, prefix)
+        self.answer = _traced(self._answer, IDS, NUMBER, SPECS, TEXTS, prefix)
+        self.continue_ids = _traced(self._continue_ids, IDS, NUMBER, SPECS, prefix)
+        self.prefill = _traced(self._prefill, IDS, NUMBER, prefix)
+        self.decode_steps = _traced(self._decode_steps, state, NUMBER, STEP_SPECS)
 
     def refresh(self):
         """Take the weights that the model has now, after more training."""
         self.steps.refresh(self._backbone.it)
 
-    def generate(self, prompts, max_new_tokens=None, **controls):
-        """Answer texts.
-
-        Args:
-            prompts: string tensor [batch], or list of str.
-            max_new_tokens: int; by default what the model's length allows.
-            **controls: see `Controls`.
-
-        Returns:
-            string tensor [batch].
-        """
-        return self.generate_texts(
-            tf.constant(prompts, tf.string), self._length(max_new_tokens), as_tensors(controls)
-        )
-
-    def generate_ids(self, token_ids, max_new_tokens=None, **controls):
-        """Go on from token ids.
-
-        Args:
-            token_ids: int tensor [batch, length], padded on the right with 0. A prompt that is too
-                long loses its beginning.
-            max_new_tokens: int; by default what the model's length allows.
-            **controls: see `Controls`.
-
-        Returns:
-            int tensor [batch, new], `[EOS]` included where it came, padded with 0.
-        """
-        return self.continue_ids(
-            tf.cast(token_ids, tf.int32), self._length(max_new_tokens), as_tensors(controls)
-        )
-
-    def _length(self, max_new_tokens):
-        return tf.constant(self.max_length if max_new_tokens is None else max_new_tokens)
-
-    @tf.function(autograph=False, input_signature=[TEXTS, NEW_TOKENS, SPECS])
-    def generate_texts(self, prompts, max_new_tokens, controls):
-        """`generate` with every argument a tensor."""
-        ids = self._preprocessor.it._prompt_ids(
-            prompts, tf.constant(self.instruct), self._prompt_room(max_new_tokens)
-        )
-        return self.detokenize(self.continue_ids(ids.to_tensor(), max_new_tokens, controls))
-
     @tf.function(autograph=False, input_signature=[TEXTS])
     def tokenize(self, prompts):
         """Prompts, string tensor [batch], to the ids that `generate_ids` takes."""
+        return self._prompt_ids(prompts, self.max_length)
+
+    def _prompt_ids(self, prompts, room):
         instruct = tf.constant(self.instruct)
-        return self._preprocessor.it._prompt_ids(prompts, instruct, self.max_length).to_tensor()
+        return self._preprocessor.it._prompt_ids(prompts, instruct, room).to_tensor()
 
     @tf.function(autograph=False, input_signature=[IDS])
     def detokenize(self, token_ids):
@@ -105,6 +94,11 @@ class Decoder(tf.Module):
         tokenizer = self._preprocessor.it.tokenizer
         is_text = tf.reduce_all([token_ids != i for i in tokenizer.special_token_ids], axis=0)
         return tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
+
+    @tf.function(autograph=False, input_signature=[TEXTS])
+    def answer_ids(self, texts):
+        """Texts as the ids of an answer, without `[EOS]`, int tensor [batch, length]."""
+        return self._preprocessor.it.tokenizer(texts).to_tensor()
 
     @tf.function(autograph=False, input_signature=[TEXTS])
     def score(self, texts):
@@ -129,59 +123,208 @@ class Decoder(tf.Module):
         """The longest prompt: a longer one would leave no place for an answer."""
         return self.max_length - tf.minimum(max_new_tokens, self.max_length // 8)
 
-    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS, SPECS])
-    def continue_ids(self, token_ids, max_new_tokens, controls):
-        """`generate_ids` with every argument a tensor."""
+    @tf.function(autograph=False, input_signature=[TEXTS])
+    def bad_words(self, texts):
+        """Texts as token sequences that must not come: the table of `Controls.bad_words`."""
+        texts = tf.boolean_mask(texts, tf.strings.length(texts) > 0)
+        # As they stand at the beginning or after a space, and as they stand after anything else.
+        after_break = self.answer_ids("\n" + texts)[:, tf.shape(self.answer_ids(["\n"]))[1] :]
+        alone = self.answer_ids(texts)
+        width = tf.maximum(tf.shape(alone)[1], tf.shape(after_break)[1])
+        both = (tf.pad(x, [[0, 0], [0, width - tf.shape(x)[1]]]) for x in (alone, after_break))
+        both = tf.concat(list(both), axis=0)
+        return {"bad_words": _to_the_right(both, _used(both), padding=-1)}
+
+    @tf.function(autograph=False, input_signature=[TEXTS])
+    def choices(self, texts):
+        """Texts of which an answer is one: the tables of `Controls.choices`."""
+        return automaton(self.answer_ids(texts), self.end)
+
+    def vocabulary(self):
+        """The bytes that each token stands for, string tensor [vocabulary_size]."""
+        return tf.constant(vocabulary_of(self._preprocessor.it.tokenizer.proto))
+
+    @tf.function(autograph=False, input_signature=[ROWS])
+    def prefix_cache(self, token_ids):
+        """What `prefix` of other functions is, of tokens that prompts may begin with.
+
+        It never changes an answer: of each prompt as much is taken from it as is the same.
+
+        Args:
+            token_ids: int tensor [length], as `tokenize` gives, `[BOS]` first and no `[SEP]`.
+
+        Returns:
+            A dictionary of tensors.
+        """
+        return self.steps.prefix(token_ids)
+
+    def no_prefix(self):
+        """A prefix of nothing."""
+        return nothing_of(self.steps.prefix_specs)
+
+    def _answer_texts(self, prompts, max_new_tokens, controls, stop, prefix):
+        """`answer` to texts, string tensor [batch]."""
+        ids = self._prompt_ids(prompts, self._prompt_room(max_new_tokens))
+        return self.answer(ids, max_new_tokens, controls, stop, prefix)
+
+    def _answer(self, token_ids, max_new_tokens, controls, stop, prefix):
+        """`continue_ids` with texts too, `responses`, that end before a stop string."""
+        stop = self.detokenize(self.answer_ids(stop))  # in the form that answers have
+        stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
+        out = self._continue(token_ids, max_new_tokens, controls, prefix, stop)
+        return {"responses": cut(self.detokenize(out["token_ids"]), stop), **out}
+
+    def _continue_ids(self, token_ids, max_new_tokens, controls, prefix):
+        """Answers to prompts, every argument a tensor.
+
+        Args:
+            token_ids: int tensor [batch, length], padded on the right with 0.
+            max_new_tokens: int tensor.
+            controls: dictionary of tensors, those of `SPECS`.
+            prefix: from `prefix_cache`.
+
+        Returns:
+            A dictionary: `token_ids`, int [batch * num_return_sequences, new], padded with 0, and
+            `log_probabilities`, float like it.
+        """
+        return self._continue(token_ids, max_new_tokens, controls, prefix, None)
+
+    def _continue(self, token_ids, max_new_tokens, controls, prefix, stop):
+        beams = tf.clip_by_value(controls["num_beams"], 1, MOST_ANSWERS)
+        answers = tf.clip_by_value(controls["num_return_sequences"], 1, MOST_ANSWERS)
+        answers = tf.where(beams > 1, tf.minimum(answers, beams), answers)
+        batch = tf.shape(token_ids)[0]
+        groups = _bucket(batch, 1)
+        prompts = tf.pad(token_ids, [[0, groups - batch], [0, 0]])
+        prompts = tf.repeat(prompts, tf.maximum(beams, answers), axis=0)
+        state = self.prefill(prompts, max_new_tokens, prefix)
+        rows, width = tf.shape(prompts)[:1], state["clock"] + 1
+        step_controls = {
+            **{name: tf.fill(rows, controls[name]) for name in PER_ROW},
+            "max_new_tokens": tf.fill(rows, max_new_tokens),
+            "row": tf.range(rows[0]),
+            **{name: _in_bucket(controls[name]) for name in TABLES},
+        }
+
+        def sample():
+            end = self._steps_until_stop(state, max_new_tokens, step_controls, stop)
+            return end["tokens"], end["log_probabilities"]
+
+        def search():
+            penalties = controls["length_penalty"], controls["early_stopping"]
+            shared = self.steps.shared()
+            found = self._search(state, tf.zeros([groups]), step_controls, penalties, shared)
+            return tuple(tf.reshape(x[:, :answers], [groups * answers, -1]) for x in found)
+
+        tokens, log_probs = tf.cond(beams > 1, search, sample)
+        tokens, log_probs = (x[: batch * answers, width:] for x in (tokens, log_probs))
+        longest = tf.maximum(tf.reduce_max(_used(tokens)), 0)
+        return {"token_ids": tokens[:, :longest], "log_probabilities": log_probs[:, :longest]}
+
+    def _steps_until_stop(self, state, max_new_tokens, controls, stop):
+        """Steps until all rows have ended; with stop strings texts are looked at now and then."""
+        if stop is None:
+            return self.decode_steps(state, max_new_tokens, controls)
+        width = state["clock"] + 1
+        count = tf.where(tf.size(stop) > 0, CHUNK, max_new_tokens)
+
+        def more(state):
+            state = self.decode_steps(state, count, controls)
+            texts = self.detokenize(state["tokens"][:, width:])
+            return ({**state, "done": state["done"] | has_stopped(texts, stop)},)
+
+        # The first steps are outside of the loop: without stop strings there are no others.
+        (state,) = more(state)
+        return tf.while_loop(lambda state: ~tf.reduce_all(state["done"]), more, (state,))[0]
+
+    def _prefill(self, token_ids, max_new_tokens, prefix):
+        """Prompts into a cache.
+
+        The last token of each prompt is not in the cache, it is the first step's: so all new
+        tokens come from steps.
+
+        Args:
+            token_ids: int tensor [batch, length], padded on the right with 0. A prompt that is too
+                long loses its beginning.
+            max_new_tokens: int tensor, for how many steps there shall be room.
+            prefix: from `prefix_cache`.
+
+        Returns:
+            What the first `decode_step` or `decode_steps` takes: see `as_dictionary`.
+        """
         max_new_tokens = tf.clip_by_value(max_new_tokens, 0, self.max_length)
         ids = tf.RaggedTensor.from_tensor(token_ids, padding=0)
         room = self._prompt_room(max_new_tokens)
-        ids = tf.concat([ids[:, :1], ids[:, 1:][:, -(room - 1) :]], axis=1)
-        batch = tf.shape(token_ids)[0]
-        more_rows = _bucket(batch, 1) - batch
-        prompts = tf.pad(ids.to_tensor(), [[0, more_rows], [0, 0]])
-        prompts, lengths, cache = self._fill(prompts, max_new_tokens)
-        width, capacity = tf.shape(prompts)[1], self._capacity(prompts, max_new_tokens)
+        ids = tf.concat([ids[:, :1], ids[:, 1:][:, -(room - 1) :]], axis=1).to_tensor()
+        lengths = _used(ids)
+        no_column = tf.cast(tf.equal(tf.shape(ids)[1], 0), tf.int32)
+        prompts = _to_the_right(tf.pad(ids, [[0, 0], [0, no_column]]), lengths)
+        width = tf.shape(prompts)[1]
+        capacity = _bucket(width + max_new_tokens, self.steps.block)
+        before = tf.maximum(lengths - 1, 0)
         tokens = tf.pad(prompts, [[0, 0], [0, capacity - width]])
-        shape = tf.shape(lengths)[0], _bucket(max_new_tokens, 1)
-        uniform = tf.cond(
-            controls["temperature"] > 0.0,
-            lambda: draws(controls["seed"], *shape),
-            lambda: tf.zeros(shape),
+        state = State(
+            tokens=tokens,
+            log_probabilities=tf.zeros_like(tokens, tf.float32),
+            lengths=lengths,
+            answered=tf.zeros_like(lengths),
+            clock=width - 1,
+            done=tf.equal(lengths, 0),
+            node=tf.zeros_like(lengths),
+            cache=self.steps.prefill(prompts[:, :-1], before, capacity, prefix),
         )
-        rest = width, cache, uniform, max_new_tokens
+        return as_dictionary(state)
 
-        def one(controls):
-            return self._decode(tokens[0][None], lengths[0][None], *rest, controls, ())
-
-        tokens = tf.cond(
-            tf.equal(batch, 1),
-            # What is asked for most, and first, compiles sooner without the controls in it.
-            lambda: tf.cond(is_plain(controls), lambda: one(None), lambda: one(controls)),
-            lambda: self._decode(tokens, lengths, *rest, controls, self.steps.shared()),
-        )
-        answers = tokens[:batch, width:]
-        longest = tf.reduce_max(tf.reduce_sum(tf.cast(answers != 0, tf.int32), -1))
-        return answers[:, : tf.maximum(longest, 0)]
-
-    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS])
-    def prefill(self, token_ids, max_new_tokens):
-        """Prompts into a cache, for who calls `decode_step` himself.
+    def _decode_steps(self, state, count, controls):
+        """Steps for each row until it ends, a token a step.
 
         Args:
-            token_ids: int tensor [batch, length], padded on the right with 0, no row empty.
-            max_new_tokens: int tensor, for how many steps there shall be room.
+            state: dictionary, from `prefill` or an earlier call.
+            count: int tensor, the most steps.
+            controls: dictionary of tensors, those of `STEP_SPECS`.
 
         Returns:
-            A dictionary of what the first `decode_step` takes: `token_ids`, the last token of each
-            prompt, int [batch]; `lengths`, int [batch]; `clock`, int; and the cache, `cache_0` and
-            so on.
+            A dictionary like `state`.
         """
-        prompts, lengths, cache = self._fill(token_ids, max_new_tokens)
-        first = {"token_ids": prompts[:, -1], "lengths": lengths}
-        return {**first, "clock": tf.shape(prompts)[1] - 1, **named_cache(cache)}
+        state = as_state(state, self.steps.cache_specs)
+        limit = tf.minimum(controls["max_new_tokens"], self.max_length)
+        rows, steps = tf.shape(limit)[0], _bucket(tf.reduce_max(limit), 1)
+        uniform = tf.cond(
+            tf.reduce_any(controls["temperature"] > 0.0),
+            lambda: draws(controls["seed"], controls["row"], steps),
+            lambda: tf.zeros([rows, steps]),
+        )
+        of_rows = [name for name in State._fields if name not in ("clock", "cache")]
+        only = {name: getattr(state, name)[0][None] for name in of_rows}
+
+        def one(controls):
+            return self._decode(
+                state._replace(**only), count, limit[0][None], uniform, controls, ()
+            )
+
+        state = tf.cond(
+            tf.equal(rows, 1),
+            # What is asked for most, and first, compiles sooner without the controls in it.
+            lambda: tf.cond(is_plain(controls), lambda: one(None), lambda: one(controls)),
+            lambda: self._decode(state, count, limit, uniform, controls, self.steps.shared()),
+        )
+        return as_dictionary(state)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def _decode(self, state, count, limit, uniform, controls, shared):
+        rest = uniform, controls, shared, self.end, self.max_length
+        return decode(self.steps, state, count, limit, *rest)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def _search(self, state, groups, controls, penalties, shared):
+        limit = tf.minimum(controls["max_new_tokens"][0], self.max_length)
+        rest = controls, penalties, shared, self.end, self.max_length
+        return beam_search(
+            self.steps, as_state(state, self.steps.cache_specs), groups, limit, *rest
+        )
 
     def decode_step(self, token_ids, lengths, clock, cache):
-        """One token for each row.
+        """One token for each row, for who chooses himself.
 
         Args:
             token_ids: int tensor [batch].
@@ -204,80 +347,33 @@ class Decoder(tf.Module):
             return one() if token_ids.shape[0] == 1 else many()
         return tf.cond(tf.equal(tf.shape(token_ids)[0], 1), one, many)
 
-    @tf.function(autograph=False, input_signature=[IDS, NEW_TOKENS])
-    def _fill(self, token_ids, max_new_tokens):
-        """Prompts to `(prompts, lengths, cache)`: padded on the left, and the cache of them.
 
-        The last token of each prompt is not in the cache, it is the first step's: so all new
-        tokens come from steps.
-        """
-        lengths = tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
-        no_column = tf.cast(tf.equal(tf.shape(token_ids)[1], 0), tf.int32)
-        prompts = _to_the_right(tf.pad(token_ids, [[0, 0], [0, no_column]]), lengths)
-        before = tf.maximum(lengths - 1, 0)
-        capacity = self._capacity(prompts, max_new_tokens)
-        return prompts, lengths, self.steps.prefill(prompts[:, :-1], before, capacity)
-
-    def _capacity(self, prompts, max_new_tokens):
-        return _bucket(tf.shape(prompts)[1] + max_new_tokens, self.steps.block)
-
-    @tf.function(jit_compile=True, autograph=False)
-    def _decode(self, tokens, lengths, clock, cache, uniform, max_new_tokens, controls, shared):
-        """Steps until all rows have ended.
-
-        Args:
-            tokens: int tensor [batch, columns], prompts on the left, behind them 0.
-            lengths: int tensor [batch], of the prompts.
-            clock: int tensor, the column behind the prompts.
-            cache: of the prompts without their last tokens.
-            uniform: float tensor [batch, steps], from `draws`.
-            controls: dictionary of tensors; `None` for the likeliest token.
-
-        Returns:
-            `tokens` with the answers.
-        """
-        end = self._preprocessor.it.tokenizer.end_token_id
-        batch, columns = tf.shape(tokens)[0], tf.range(tf.shape(tokens)[1])
-        start = clock
-        is_prompt = (columns < start) & (columns >= start - lengths[:, None])
-
-        def is_open(clock, done, *_):
-            return (clock < start + max_new_tokens) & ~tf.reduce_all(done)
-
-        def body(clock, done, lengths, tokens, cache):
-            logits, cache = self.steps.step(
-                tf.gather(tokens, clock - 1, axis=1), lengths, clock - 1, cache, shared
-            )
-            is_answer = tf.repeat(((columns >= start) & (columns < clock))[None], batch, axis=0)
-            drawn = tf.gather(uniform, clock - start, axis=1)
-            if controls is None:
-                token = tf.argmax(logits, axis=-1, output_type=tf.int32)
-            else:
-                token = next_token(logits, tokens, is_prompt, is_answer, drawn, end, controls)
-            token = tf.ensure_shape(tf.where(done, 0, token), done.shape)
-            written = tf.where(columns == clock, token[:, None], tokens)
-            tokens = tf.ensure_shape(written, tokens.shape)
-            lengths += tf.cast(~done, tf.int32)
-            done |= (token == end) | (lengths >= self.max_length)
-            return clock + 1, done, lengths, tokens, cache
-
-        return tf.while_loop(is_open, body, (clock, lengths == 0, lengths, tokens, cache))[3]
+def _traced(function, *specs):
+    return tf.function(function, autograph=False, input_signature=specs)
 
 
-def named_cache(cache):
-    """The tensors of a cache as a dictionary, `cache_0` and so on."""
-    return {f"cache_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(cache))}
+def _used(token_ids):
+    """How many of each row are tokens, not padding."""
+    return tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
 
 
-def _to_the_right(token_ids, lengths):
+def _to_the_right(token_ids, lengths, padding=0):
     """[batch, width] padded on the right to the same padded on the left."""
     columns = tf.range(tf.shape(token_ids)[1])
     source = columns - (tf.shape(token_ids)[1] - lengths[:, None])
     moved = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
-    return tf.where(source >= 0, moved, 0)
+    return tf.where(source >= 0, moved, padding)
 
 
 def _bucket(size, smallest):
-    """The next power of two."""
-    powers = 2 ** tf.range(31)
-    return powers[tf.searchsorted(powers, [tf.maximum(size, smallest)])[0]]
+    """The next power of two, of an int tensor of any shape."""
+    powers = tf.constant([2**i for i in range(31)])
+    place = tf.searchsorted(powers, tf.reshape(tf.maximum(size, smallest), [-1]))
+    return tf.reshape(tf.gather(powers, place), tf.shape(size))
+
+
+def _in_bucket(table):
+    """A table with a power of two of rows and of columns, so that few shapes are compiled."""
+    more = _bucket(tf.shape(table), SMALLEST_TABLE) - tf.shape(table)
+    # Columns on the left, where token sequences are padded; edges of a node may stand anywhere.
+    return tf.pad(table, more[:, None] * [[0, 1], [1, 0]], constant_values=-1)

@@ -28,14 +28,25 @@ class KerasHubSteps(tf.Module):
         self.max_length = model.backbone.max_sequence_length  # there are no positions beyond it
         # Models differ in the nest of tensors that is their cache.
         _, cache = model._build_cache(tf.zeros([1, 1], tf.int32))
-        self.cache_structure = tf.nest.map_structure(lambda _: None, cache)
         self._cache_types = tf.nest.map_structure(lambda t: t.dtype, cache)
+        self.cache_specs = tf.nest.map_structure(
+            lambda t: tf.TensorSpec([None] * t.shape.rank, t.dtype), cache
+        )
+        self.prefix_specs = {"prefix_ids": tf.TensorSpec([None], tf.int32)}
         self.weights = [weight.value for weight in model.weights]  # what a SavedModel has to hold
 
     def refresh(self, backbone):
         """The model's own weights are in use: there is nothing to take."""
 
-    def prefill(self, token_ids, lengths, capacity):
+    def prefix(self, token_ids):
+        """As `CachedTransformer.prefix`, but nothing is kept: every prompt is computed whole."""
+        return {"prefix_ids": token_ids}
+
+    def rows(self, cache, rows):
+        """As `CachedTransformer.rows`."""
+        return tf.nest.map_structure(lambda each: tf.gather(each, rows), cache)
+
+    def prefill(self, token_ids, lengths, capacity, prefix):
         """As `CachedTransformer.prefill`; the cache is whatever nest of tensors the model has."""
         columns, width = tf.range(tf.minimum(capacity, self.max_length)), tf.shape(token_ids)[1]
         source = tf.minimum(columns + (width - lengths)[:, None], width)

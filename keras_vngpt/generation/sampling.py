@@ -2,69 +2,122 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.controls import NUMBER, STEP_SPECS
+from keras_vngpt.generation.state import state_specs
+
 NEVER = -1e30  # the logit of a token that must not come; finite, so that nothing becomes NaN
 FLOAT_BITS = 32
+LOGITS = tf.TensorSpec([None, None], tf.float32)
 
 
-def draws(seed, batch, steps):
+def draws(seeds, rows, steps):
     """The numbers that decide what is drawn, made before the steps.
 
-    A row's numbers depend on the seed and its place in the batch alone, not on its neighbours nor
-    on how many steps there are.
+    A row's numbers depend on its seed and its number alone, not on its neighbours nor on how many
+    steps there are.
 
     Args:
-        seed: int tensor.
-        batch, steps: int tensors.
+        seeds: int tensor [batch].
+        rows: int tensor [batch], to tell rows of one seed apart.
+        steps: int tensor.
 
     Returns:
         float tensor [batch, steps], uniform in [0, 1).
     """
 
-    def of_row(row):
-        return tf.random.stateless_uniform([steps], tf.stack([seed, row]))
+    def of_row(seed):
+        return tf.random.stateless_uniform([steps], seed)
 
-    return tf.map_fn(of_row, tf.range(batch), fn_output_signature=tf.float32)
+    return tf.map_fn(of_row, tf.stack([seeds, rows], -1), fn_output_signature=tf.float32)
 
 
 def is_plain(controls):
     """Whether controls, a dictionary of tensors, change nothing of greedy decoding."""
     neutral = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-    changes = [controls[name] != value for name, value in neutral.items()]
+    changes = [tf.reduce_any(controls[name] != value) for name, value in neutral.items()]
     names = "temperature", "no_repeat_ngram_size", "min_new_tokens"
-    return ~tf.reduce_any(changes + [controls[name] > 0 for name in names])
+    changes += [tf.reduce_any(controls[name] > 0) for name in names]
+    lists = controls["bad_words"], controls["constraint_tokens"]
+    return ~tf.reduce_any(changes + [tf.reduce_any(each >= 0) for each in lists])
 
 
-def next_token(logits, tokens, is_prompt, is_answer, uniform, end, controls):
-    """Choose a token for each row.
+# Functions of their own, for any batch: they stand in a SavedModel once.
+@tf.function(autograph=False, input_signature=[LOGITS, state_specs(), NUMBER, STEP_SPECS])
+def processed(logits, state, end, controls):
+    """Logits after all controls that are not about drawing.
 
     Args:
-        logits: float tensor [batch, vocabulary].
-        tokens: int tensor [batch, columns], prompts and answers so far.
-        is_prompt, is_answer: bool tensors like it, which of the columns hold a token of the row.
-        uniform: float tensor [batch], from `draws`.
-        end: int, `[EOS]`.
-        controls: dictionary of tensors, those of `Controls`.
+        logits: float tensor [batch, vocabulary_size].
+        state: `State` without the cache.
+        end: int tensor, `[EOS]`.
+        controls: dictionary of tensors, those of `STEP_SPECS`: the numbers of `Controls` for each
+            row, [batch]; `bad_words`, int [words, length], a token sequence each, padded on the
+            left with -1; `constraint_tokens` and `constraint_nodes`, int [nodes, edges]: the tokens
+            that may come in each node of an automaton, with -1 for padding, and the nodes that
+            they lead to. A node without edges allows every token.
+
+    Returns:
+        float tensor like `logits`, `NEVER` where a token must not come.
+    """
+    ages = state.ages()
+    is_used, is_answer = (ages < n[:, None] for n in (state.lengths, state.answered))
+    logits = _penalized(logits, state.tokens, is_used, is_answer, controls)
+    logits = tf.cond(
+        tf.reduce_any(controls["no_repeat_ngram_size"] > 0),
+        lambda: _without_repeated(logits, state, ages, is_used, controls["no_repeat_ngram_size"]),
+        lambda: logits,
+    )
+    logits = tf.cond(
+        tf.reduce_any(controls["bad_words"] >= 0),
+        lambda: _without_bad_words(logits, state, ages, controls["bad_words"]),
+        lambda: logits,
+    )
+    logits = tf.cond(
+        tf.reduce_any(controls["constraint_tokens"] >= 0),
+        lambda: _constrained(logits, state.node, controls["constraint_tokens"]),
+        lambda: logits,
+    )
+    too_early = state.answered < controls["min_new_tokens"]
+    is_end = tf.range(tf.shape(logits)[1]) == end
+    return tf.where(too_early[:, None] & is_end, NEVER, logits)
+
+
+@tf.function(
+    autograph=False,
+    input_signature=[LOGITS, tf.TensorSpec([None], tf.float32), NUMBER, STEP_SPECS],
+)
+def choose(logits, uniform, end, controls):
+    """A token for each row.
+
+    Args:
+        logits: float tensor [batch, vocabulary_size], from `processed`.
+        uniform: float tensor [batch], of `draws`.
+        end: int tensor, what is chosen where nothing is allowed.
+        controls: as for `processed`.
 
     Returns:
         int tensor [batch].
     """
-    logits = _penalized(logits, tokens, is_prompt, is_answer, controls)
-    logits = tf.cond(
-        controls["no_repeat_ngram_size"] > 0,
-        lambda: _without_repeated(logits, tokens, is_prompt | is_answer, controls),
-        lambda: logits,
+    is_drawn = controls["temperature"] > 0.0
+    likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    token = tf.cond(
+        tf.reduce_any(is_drawn),
+        lambda: tf.where(is_drawn, _sample(logits, uniform, controls), likeliest),
+        lambda: likeliest,
     )
-    too_early = tf.reduce_sum(tf.cast(is_answer, tf.int32), -1) < controls["min_new_tokens"]
-    is_end = tf.range(tf.shape(logits)[1]) == end
-    logits = tf.where(too_early[:, None] & is_end, NEVER, logits)
-    return tf.cond(
-        controls["temperature"] > 0.0,
-        lambda: _sample(logits, uniform, controls),
-        lambda: tf.argmax(logits, axis=-1, output_type=tf.int32),
-    )
+    return tf.where(tf.reduce_max(logits, axis=-1) > NEVER, token, end)
 
 
-def _penalized(logits, tokens, is_prompt, is_answer, controls):
+def next_node(node, token, controls):
+    """Where tokens lead in the automaton of a constraint; a token that it has not leads nowhere."""
+    tokens = tf.gather(controls["constraint_tokens"], node)
+    nodes = tf.gather(controls["constraint_nodes"], node)
+    is_taken = tokens == token[:, None]
+    moved = tf.reduce_sum(tf.where(is_taken, nodes, 0), axis=-1)
+    return tf.ensure_shape(tf.where(tf.reduce_any(is_taken, axis=-1), moved, node), node.shape)
+
+
+def _penalized(logits, tokens, is_used, is_answer, controls):
     """Less of what was there: p / r^c, and OpenAI's penalties, which count answers alone."""
     repetition = tf.math.log(controls["repetition_penalty"])
     presence, frequency = controls["presence_penalty"], controls["frequency_penalty"]
@@ -72,37 +125,69 @@ def _penalized(logits, tokens, is_prompt, is_answer, controls):
     def penalized():
         size = tf.shape(logits)[1]
         answered = _counts(tokens, is_answer, size)
-        used = _counts(tokens, is_prompt, size) + answered
+        used = _counts(tokens, is_used, size)
         there = tf.cast(answered > 0, tf.float32)
-        return logits - repetition * used - presence * there - frequency * answered
+        lost = repetition[:, None] * used + presence[:, None] * there
+        return logits - lost - frequency[:, None] * answered
 
     is_asked = (repetition != 0.0) | (presence != 0.0) | (frequency != 0.0)
-    return tf.cond(is_asked, penalized, lambda: logits)
+    return tf.cond(tf.reduce_any(is_asked), penalized, lambda: logits)
 
 
 def _counts(tokens, is_counted, vocabulary_size):
-    """How often each token is there, float tensor [batch, vocabulary]."""
+    """How often each token is there, float tensor [batch, vocabulary_size]."""
     batch, columns = tf.unstack(tf.shape(tokens))
     rows = tf.repeat(tf.range(batch)[:, None], columns, axis=1)
     return tf.scatter_nd(
-        tf.stack([rows, tokens], -1), tf.cast(is_counted, tf.float32), [batch, vocabulary_size]
+        tf.stack([rows, tf.where(is_counted, tokens, 0)], -1),
+        tf.cast(is_counted, tf.float32),
+        [batch, vocabulary_size],
     )
 
 
-def _without_repeated(logits, tokens, is_used, controls):
+def _without_repeated(logits, state, ages, is_used, n):
     """Without the tokens that would end a second copy of n tokens of the row."""
-    n = controls["no_repeat_ngram_size"]
-    last = tf.reduce_max(tf.where(is_used, tf.range(tf.shape(tokens)[1]), 0))
+    columns = tf.shape(state.tokens)[1]
+    n = tf.minimum(n, columns + 1)[:, None]
+    # A column counts with the n - 1 before it, which must be tokens of the row too.
+    matches = is_used & (ages + n - 1 < state.lengths[:, None]) & (n > 0)
 
     def same_before(i, matches):
         """Whether the i-th token before a column is the i-th from the end of the row."""
-        shifted = tf.roll(tokens, i, axis=1) == tf.gather(tokens, last - i + 1, axis=1)[:, None]
-        return i + 1, matches & shifted & tf.roll(is_used, i, axis=1)
+        shifted = tf.roll(state.tokens, i, axis=1) == _of_age(state.tokens, ages, i - 1)
+        return i + 1, matches & (shifted | (i >= n))
 
-    columns = tf.range(tf.shape(tokens)[1])
-    matches = is_used & (columns >= n - 1)
-    _, matches = tf.while_loop(lambda i, _: i < n, same_before, (1, matches))
-    return tf.where(_counts(tokens, matches, tf.shape(logits)[1]) > 0, NEVER, logits)
+    longest = tf.minimum(tf.reduce_max(n), columns)
+    _, matches = tf.while_loop(lambda i, _: i < longest, same_before, (1, matches))
+    return tf.where(_counts(state.tokens, matches, tf.shape(logits)[1]) > 0, NEVER, logits)
+
+
+def _without_bad_words(logits, state, ages, words):
+    """Without the last tokens of the sequences whose other tokens are the row's last."""
+    rows, (length, size) = tf.shape(logits)[0], (tf.shape(words)[1], tf.shape(logits)[1])
+    last = tf.repeat(words[:, -1][None], rows, axis=0)
+
+    def same_before(i, matches):
+        expected = tf.gather(words, length - 1 - i, axis=1)
+        same = (_of_age(state.tokens, ages, i - 1) == expected) & (i <= state.lengths[:, None])
+        return i + 1, matches & (same | (expected < 0))
+
+    matches = (last >= 0) & (last < size)
+    _, matches = tf.while_loop(lambda i, _: i < length, same_before, (1, matches))
+    return tf.where(_counts(last, matches, size) > 0, NEVER, logits)
+
+
+def _constrained(logits, node, edges):
+    """With nothing but the tokens that a constraint has here."""
+    tokens = tf.gather(edges, node)
+    is_edge = tokens >= 0
+    is_free = ~tf.reduce_any(is_edge, axis=-1)[:, None]
+    return tf.where(is_free | (_counts(tokens, is_edge, tf.shape(logits)[1]) > 0), logits, NEVER)
+
+
+def _of_age(tokens, ages, age):
+    """The column of this age, int tensor [batch, 1]."""
+    return tf.gather(tokens, tf.argmax(ages == age, output_type=tf.int32), axis=1)[:, None]
 
 
 def _sample(logits, uniform, controls):
@@ -112,10 +197,12 @@ def _sample(logits, uniform, controls):
         - [Holtzman et al., 2019](https://arxiv.org/abs/1904.09751), top-p.
         - [Nguyen et al., 2024](https://arxiv.org/abs/2407.01082), min-p.
     """
+    is_allowed = logits > NEVER  # at the hottest temperatures too
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
-    logits /= controls["temperature"]
+    temperature = controls["temperature"][:, None]
+    logits /= tf.where(temperature > 0.0, temperature, 1.0)
     size = tf.shape(logits)[1]
-    weights = tf.exp(logits)
+    weights = tf.where(is_allowed, tf.exp(logits), 0.0)
     top_k = tf.where(controls["top_k"] > 0, tf.minimum(controls["top_k"], size), size)
     # One more would be too many: a threshold that fewer than k are above.
     floor = _lowest(logits, lambda above: _sum(tf.ones_like(weights), above) < _float(top_k))
@@ -123,7 +210,7 @@ def _sample(logits, uniform, controls):
     total = tf.reduce_sum(weights, axis=-1)
     floor = _lowest(logits, lambda above: _sum(weights, above) < controls["top_p"] * total)
     weights = tf.where((logits >= floor) | (logits == 0.0), weights, 0.0)
-    weights = tf.where(weights >= controls["min_p"], weights, 0.0)
+    weights = tf.where(weights >= controls["min_p"][:, None], weights, 0.0)
     # The first token with which the sum of the weights is beyond the number that was drawn.
     target = uniform * tf.reduce_sum(weights, axis=-1)
     columns = tf.range(size)

@@ -3,14 +3,14 @@
 import tensorflow as tf
 
 from keras_vngpt.faults import Faults
-from keras_vngpt.generation.controls import NAMES, SPECS, as_tensors
-from keras_vngpt.generation.decoder import IDS, NEW_TOKENS, TEXTS, named_cache
+from keras_vngpt.generation.answering import Answering
+from keras_vngpt.generation.controls import IDS, NUMBER, ROWS, SPECS, STEP_SPECS, TEXTS, as_tensors
+from keras_vngpt.generation.state import dictionary_specs, named_cache, nothing_of
 from keras_vngpt.whole import whole
 
 # The controls of the signatures `generate` and `generate_ids`, whose inputs are fixed: all inputs
 # of a signature have to be given. Those whose names end in `_with` take every control.
 FIRST_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-ROWS = tf.TensorSpec([None], tf.int32)
 
 
 def save_decoder(decoder, path, text=True):
@@ -27,73 +27,106 @@ def save_decoder(decoder, path, text=True):
     Example:
         >>> save_decoder(Decoder(model), "runs/default/export/1")
     """
-    default = as_tensors({})
-    all_tokens = tf.constant(decoder.max_length)
+    with whole(path) as partial:
+        exported = tf.Module()
+        exported.weights = decoder.steps.variables  # functions are written with the signatures
+        if text:
+            exported.sentencepiece = decoder.sentencepiece
+        tf.saved_model.save(exported, str(partial), signatures=_signatures(decoder, text))
 
-    def signature(function, **specs):
-        specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in specs.items()]
-        return tf.function(function, autograph=False, input_signature=specs)
 
-    def with_controls(function, output, names, **prompts):
-        """The signature of a function of prompts, new tokens and controls."""
+def _signatures(decoder, text):
+    default, no_stop = as_tensors({})
+    prefix, state = decoder.steps.prefix_specs, dictionary_specs(decoder.steps.cache_specs)
+    cache = named_cache(decoder.steps.cache_specs)
+    ids, texts = {"token_ids": IDS}, {"texts": TEXTS}
+    prompts, length = {"prompts": TEXTS}, {"max_new_tokens": NUMBER}
+    first_controls = {name: SPECS[name] for name in FIRST_NAMES}
+    stop = {"stop": TEXTS} if text else {}
 
-        def call(prompts, max_new_tokens, *values):
-            controls = default | dict(zip(names, values, strict=True))
-            return {output: function(prompts, max_new_tokens, controls)}
+    def answered(given, *outputs):
+        """The answers to what a signature was given, defaults for what it was not."""
+        controls = {name: given.get(name, value) for name, value in default.items()}
+        before = {name: given.get(name, value) for name, value in decoder.no_prefix().items()}
+        most = given.get("max_new_tokens", tf.constant(decoder.max_length))
+        if not text:
+            out = decoder.continue_ids(given["token_ids"], most, controls, before)
+        else:
+            rest = most, controls, given.get("stop", no_stop), before
+            to_texts = "prompts" in given
+            answer = decoder.answer_texts if to_texts else decoder.answer
+            out = answer(given["prompts" if to_texts else "token_ids"], *rest)
+        return {name: out[name] for name in outputs or out}
 
-        controls = {name: SPECS[name] for name in names}
-        return signature(call, **prompts, max_new_tokens=NEW_TOKENS, **controls)
+    def prefill(given):
+        before = {name: given.get(name, value) for name, value in decoder.no_prefix().items()}
+        return decoder.prefill(given["token_ids"], given["max_new_tokens"], before)
 
-    def score(texts):
-        log_probability, token_count = decoder.score(texts)
-        return {"log_probability": log_probability, "token_count": token_count}
-
-    ids, cache = {"token_ids": IDS}, decoder.prefill.get_concrete_function().structured_outputs
-    cache = {n: tf.TensorSpec(s.shape, s.dtype) for n, s in cache.items() if n.startswith("cache")}
-
-    def decode_step(token_ids, lengths, clock, *flat):
-        held = tf.nest.pack_sequence_as(decoder.steps.cache_structure, flat)
-        logits, held = decoder.decode_step(token_ids, lengths, clock, held)
+    def decode_step(given):
+        held = [given[name] for name in cache]
+        held = tf.nest.pack_sequence_as(decoder.steps.cache_specs, held)
+        names = "token_ids", "lengths", "clock"
+        logits, held = decoder.decode_step(*(given[name] for name in names), held)
         return {"logits": logits, **named_cache(held)}
 
+    def decode_steps(given):
+        state_given, controls = ({n: given[n] for n in names} for names in (state, STEP_SPECS))
+        return decoder.decode_steps(state_given, given["count"], controls)
+
+    def score(given):
+        log_probability, token_count = decoder.score(given["texts"])
+        return {"log_probability": log_probability, "token_count": token_count}
+
+    def vocabulary(_):
+        return {"tokens": decoder.vocabulary(), "end": tf.constant(decoder.end)}
+
+    def ids_alone(given):
+        return answered(given, "token_ids")
+
+    def responses_alone(given):
+        return answered(given, "responses")
+
     signatures = {
-        "generate_ids": with_controls(decoder.continue_ids, "token_ids", FIRST_NAMES, **ids),
-        "generate_ids_with": with_controls(decoder.continue_ids, "token_ids", NAMES, **ids),
-        "prefill": signature(decoder.prefill.python_function, **ids, max_new_tokens=NEW_TOKENS),
-        "decode_step": signature(
-            decode_step, token_ids=ROWS, lengths=ROWS, clock=NEW_TOKENS, **cache
+        "serving_default": _signature(ids_alone, ids),
+        "generate_ids": _signature(ids_alone, ids | length | first_controls),
+        "generate_ids_with": _signature(answered, ids | length | SPECS | stop | prefix),
+        "prefill": _signature(prefill, ids | length),
+        "prefill_with": _signature(prefill, ids | length | prefix),
+        "decode_step": _signature(
+            decode_step, {"token_ids": ROWS, "lengths": ROWS, "clock": NUMBER, **cache}
+        ),
+        "decode_steps": _signature(decode_steps, state | {"count": NUMBER} | STEP_SPECS),
+        "prefix_cache": _signature(
+            lambda given: decoder.prefix_cache(given["prefix_ids"]), {"prefix_ids": ROWS}
         ),
     }
-    exported = tf.Module()
-    exported.weights = decoder.steps.variables  # its functions would be written once more
-    if text:
-        exported.sentencepiece = decoder.sentencepiece
-        texts = {"prompts": TEXTS}
-        signatures |= {
-            "serving_default": signature(
-                lambda prompts: {"responses": decoder.generate_texts(prompts, all_tokens, default)},
-                **texts,
-            ),
-            "generate": with_controls(decoder.generate_texts, "responses", FIRST_NAMES, **texts),
-            "generate_with": with_controls(decoder.generate_texts, "responses", NAMES, **texts),
-            "score": signature(score, texts=TEXTS),
-            "tokenize": signature(
-                lambda prompts: {"token_ids": decoder.tokenize(prompts)}, **texts
-            ),
-            "detokenize": signature(
-                lambda token_ids: {"texts": decoder.detokenize(token_ids)}, **ids
-            ),
-        }
-    else:
-        signatures["serving_default"] = signature(
-            lambda token_ids: {"token_ids": decoder.continue_ids(token_ids, all_tokens, default)},
-            **ids,
-        )
-    with whole(path) as partial:
-        tf.saved_model.save(exported, str(partial), signatures=signatures)
+    if not text:
+        return signatures
+    return signatures | {
+        "serving_default": _signature(responses_alone, prompts),
+        "generate": _signature(responses_alone, prompts | length | first_controls),
+        "generate_with": _signature(answered, prompts | length | SPECS | stop | prefix),
+        "score": _signature(score, texts),
+        "tokenize": _signature(lambda given: {"token_ids": decoder.tokenize(**given)}, prompts),
+        "detokenize": _signature(lambda given: {"texts": decoder.detokenize(**given)}, ids),
+        "answer_ids": _signature(lambda given: {"token_ids": decoder.answer_ids(**given)}, texts),
+        "bad_words": _signature(lambda given: decoder.bad_words(**given), texts),
+        "choices": _signature(lambda given: decoder.choices(**given), texts),
+        "vocabulary": _signature(vocabulary, {}),
+    }
 
 
-class ExportedDecoder:
+def _signature(function, specs):
+    """A function of a dictionary as one of tensors with these names."""
+    specs = {name: tf.TensorSpec(s.shape, s.dtype, name) for name, s in specs.items()}
+
+    def call(*values):
+        return function(dict(zip(specs, values, strict=True)))
+
+    return tf.function(call, autograph=False, input_signature=list(specs.values()))
+
+
+class ExportedDecoder(Answering):
     """A SavedModel with the methods of `Decoder`, for terminals and services.
 
     Args:
@@ -115,26 +148,16 @@ class ExportedDecoder:
             raise Faults(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
         self._signatures = loaded.signatures
         self._loaded = loaded  # keeps the variables alive
-        if "generate_ids_with" not in self._signatures:
+        if "decode_steps" not in self._signatures:
             raise Faults(
                 f"{path}: not an export of this version of keras_vngpt: no signature "
-                "generate_ids_with. Export the run again"
+                "decode_steps. Export the run again"
             )
 
     @property
     def has_text(self):
         """Whether it takes texts, not only ids."""
         return "generate" in self._signatures
-
-    def generate(self, prompts, max_new_tokens=None, **controls):
-        """As `Decoder.generate`."""
-        return self._call("generate_with", "responses", max_new_tokens, controls,
-                          prompts=tf.constant(prompts, tf.string))  # fmt: skip
-
-    def generate_ids(self, token_ids, max_new_tokens=None, **controls):
-        """As `Decoder.generate_ids`."""
-        return self._call("generate_ids_with", "token_ids", max_new_tokens, controls,
-                          token_ids=tf.cast(token_ids, tf.int32))  # fmt: skip
 
     def tokenize(self, prompts):
         """As `Decoder.tokenize`."""
@@ -144,7 +167,58 @@ class ExportedDecoder:
         """As `Decoder.detokenize`."""
         return self._signatures["detokenize"](token_ids=tf.cast(token_ids, tf.int32))["texts"]
 
-    def _call(self, name, output, max_new_tokens, controls, **inputs):
-        values = as_tensors(controls)
-        most = tf.int32.max if max_new_tokens is None else max_new_tokens
-        return self._signatures[name](max_new_tokens=tf.constant(most), **inputs, **values)[output]
+    def answer_ids(self, texts):
+        """As `Decoder.answer_ids`."""
+        return self._signatures["answer_ids"](texts=texts)["token_ids"]
+
+    def bad_words(self, texts):
+        """As `Decoder.bad_words`."""
+        return self._signatures["bad_words"](texts=texts)
+
+    def choices(self, texts):
+        """As `Decoder.choices`."""
+        return self._signatures["choices"](texts=texts)
+
+    def vocabulary(self):
+        """As `Decoder.vocabulary`."""
+        return self._signatures["vocabulary"]()["tokens"]
+
+    @property
+    def end(self):
+        """The id of `[EOS]`."""
+        return int(self._signatures["vocabulary"]()["end"])
+
+    def prefix_cache(self, token_ids):
+        """As `Decoder.prefix_cache`."""
+        return self._signatures["prefix_cache"](prefix_ids=tf.cast(token_ids, tf.int32))
+
+    def no_prefix(self):
+        """As `Decoder.no_prefix`."""
+        _, inputs = self._signatures["prefill_with"].structured_input_signature
+        return nothing_of({n: spec for n, spec in inputs.items() if n.startswith("prefix")})
+
+    def answer_texts(self, prompts, max_new_tokens, controls, stop, prefix):
+        """As `Decoder.answer_texts`."""
+        call = self._signatures["generate_with"]
+        inputs = {"prompts": prompts, "max_new_tokens": max_new_tokens, "stop": stop}
+        return call(**inputs, **controls, **prefix)
+
+    def answer(self, token_ids, max_new_tokens, controls, stop, prefix):
+        """As `Decoder.answer`."""
+        call = self._signatures["generate_ids_with"]
+        inputs = {"token_ids": token_ids, "max_new_tokens": max_new_tokens}
+        return call(**inputs, **({"stop": stop} if self.has_text else {}), **controls, **prefix)
+
+    def continue_ids(self, token_ids, max_new_tokens, controls, prefix):
+        """As `Decoder.continue_ids`."""
+        no_stop = tf.zeros([0], tf.string)
+        return self.answer(token_ids, max_new_tokens, controls, no_stop, prefix)
+
+    def prefill(self, token_ids, max_new_tokens, prefix):
+        """As `Decoder.prefill`."""
+        call = self._signatures["prefill_with"]
+        return call(token_ids=token_ids, max_new_tokens=max_new_tokens, **prefix)
+
+    def decode_steps(self, state, count, controls):
+        """As `Decoder.decode_steps`."""
+        return self._signatures["decode_steps"](**state, count=count, **controls)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 KINDS = ("float32", "bfloat16", "float16", "int8")
-TOGETHER = 8  # inputs that `Matrix.times_one` adds up in one pass: the fastest of 4 to 32
+TOGETHER = 8  # inputs that `Matrix._times_one` adds up in one pass: the fastest of 4 to 32
 
 
 class Matrix(tf.Module):
@@ -46,31 +46,31 @@ class Matrix(tf.Module):
         halves = np.stack(np.split(array, 2, axis=2), axis=1)
         self.values.assign(tf.cast(halves, self.values.dtype))
 
-    def of(self, layer):
-        """One layer, for `times`: `(halves, scale)`. Outside of XLA it is no copy."""
+    def each(self):
+        """For each layer what `times` takes: `(halves, scale)`. Outside of XLA it is no copy."""
         _, _, *shape = self.values.shape
-        flat = tf.reshape(self.values, [-1, *shape])
-        halves = flat[2 * layer], flat[2 * layer + 1]
-        return halves, None if self.scale is None else self.scale[layer]
+        halves = tf.unstack(tf.reshape(self.values, [-1, *shape]))
+        scales = [None] * (len(halves) // 2) if self.scale is None else tf.unstack(self.scale)
+        return list(zip(zip(halves[::2], halves[1::2], strict=True), scales, strict=True))
 
-    def times(self, x, matrix):
-        """float tensor [batch, inputs] times what `of` gave: [batch, outputs]."""
-        halves, scale = matrix
+    def times(self, x, layer):
+        """A product with one layer.
+
+        Args:
+            x: float tensor [batch, inputs].
+            layer: what `each` gave for it; or its number, an int tensor, for a batch of one.
+
+        Returns:
+            float tensor [batch, outputs].
+        """
+        if not isinstance(layer, tuple):
+            return self._times_one(x, layer)
+        halves, scale = layer
         y = tf.concat([x @ _floats(half) for half in halves], axis=1)[:, : self.outputs]
         return y if scale is None else y * scale
 
-    def times_one(self, x, layer):
-        """A product for one row alone, within XLA.
-
-        Sums of scaled rows: XLA spreads them over cores, and reads a layer where it stands.
-
-        Args:
-            x: float tensor [1, inputs].
-            layer: int tensor.
-
-        Returns:
-            float tensor [1, outputs].
-        """
+    def _times_one(self, x, layer):
+        """Sums of scaled rows: XLA spreads them over cores, and reads a layer where it stands."""
         inputs = self.values.shape[2]
         together = math.gcd(inputs, TOGETHER)
         rest = inputs // together
@@ -118,14 +118,29 @@ class DecoderWeights(tf.Module):
         self.final_norm = _vectors(1, hidden)
         self.assign(backbone)
 
-    def layer(self, layer):
-        """For each matrix of a layer, an int or a tensor, what `Matrix.of` gives."""
-        named = {name: m for name, m in vars(self).items() if isinstance(m, Matrix)}
-        return {name: m.of(layer) for name, m in named.items() if name != "embedding"}
+    def layers(self):
+        """For each layer a dictionary of its vectors and of what `Matrix.each` gives."""
+        every = {
+            name: weights.each() if isinstance(weights, Matrix) else tf.unstack(weights)
+            for name, weights in self._of_layers()
+        }
+        return [dict(zip(every, of, strict=True)) for of in zip(*every.values(), strict=True)]
+
+    def layer(self, number):
+        """The same of one layer, an int tensor, for a batch of one."""
+        return {
+            name: number if isinstance(weights, Matrix) else weights[number]
+            for name, weights in self._of_layers()
+        }
 
     def head(self):
         """The embedding as the matrix from hidden states to logits."""
-        return self.embedding.of(0)
+        return self.embedding.each()[0]
+
+    def _of_layers(self):
+        kinds = Matrix, tf.Variable
+        named = [(name, value) for name, value in vars(self).items() if isinstance(value, kinds)]
+        return [(name, value) for name, value in named if name not in ("embedding", "final_norm")]
 
     def assign(self, backbone):
         """Take the values that the weights of the backbone have now."""

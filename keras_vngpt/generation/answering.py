@@ -1,0 +1,132 @@
+"""What decoders have in common, from a model in memory and from a SavedModel."""
+
+import tensorflow as tf
+
+from keras_vngpt.generation.constraints import regex_constraint
+from keras_vngpt.generation.controls import NUMBER, PER_ROW, TABLES, as_tensors
+from keras_vngpt.generation.stopping import settled
+
+FIRST_STEPS = (1, 2, 4)  # of a stream: the first words come soon
+STEPS = 8
+
+
+class Answering:
+    """Generation for Python callers, over the tensor functions of a decoder.
+
+    A decoder has `tokenize`, `detokenize`, `answer_ids`, `vocabulary`, `end`, and functions from
+    tensors to dictionaries of tensors: `answer`, `answer_texts`, `continue_ids`, `prefill` and
+    `decode_steps`.
+    """
+
+    def generate(self, prompts, max_new_tokens=None, prefix=None, **controls):
+        """Answer texts.
+
+        Args:
+            prompts: string tensor [batch], or list of str.
+            max_new_tokens: int; by default what the model's length allows.
+            prefix: from `prefix_cache`, of what prompts may begin with: computed once.
+            **controls: see `Controls`.
+
+        Returns:
+            string tensor [batch * num_return_sequences].
+
+        Example:
+            >>> decoder.generate(["Tắt đèn"], 20, temperature=0.8, stop=["\\n"])
+        """
+        prompts = tf.constant(prompts, tf.string)
+        return self.answer_texts(prompts, *self._given(max_new_tokens, prefix, controls))[
+            "responses"
+        ]
+
+    def generate_ids(self, token_ids, max_new_tokens=None, prefix=None, logprobs=False, **controls):
+        """Go on from token ids.
+
+        Args:
+            token_ids: int tensor [batch, length], padded on the right with 0. A prompt that is too
+                long loses its beginning.
+            max_new_tokens: int; by default what the model's length allows.
+            prefix: from `prefix_cache`, of what prompts may begin with: computed once.
+            logprobs: whether to return the log-probability of each token too: the model's own,
+                before the controls change anything.
+            **controls: see `Controls`, all but `stop`.
+
+        Returns:
+            int tensor [batch * num_return_sequences, new], `[EOS]` included where it came, padded
+            with 0; with `logprobs`, a pair of it and a float tensor like it.
+
+        Example:
+            >>> ids, logprobs = decoder.generate_ids([[2, 17, 5, 3]], 20, logprobs=True)
+        """
+        length, controls, _, prefix = self._given(max_new_tokens, prefix, controls)
+        out = self.continue_ids(tf.cast(token_ids, tf.int32), length, controls, prefix)
+        ids = out["token_ids"]
+        return (ids, out["log_probabilities"]) if logprobs else ids
+
+    def stream(self, prompt, max_new_tokens=None, prefix=None, **controls):
+        """Answer one prompt, bit by bit.
+
+        What has been given is not taken back: the last word is held until it is whole, since its
+        tone mark may move and its last character may have bytes to come.
+
+        Args:
+            prompt: str, or a list of token ids as `conversation_ids` makes.
+            max_new_tokens, prefix, **controls: as for `generate`; one answer, not by beams.
+
+        Yields:
+            str; together they are what `generate` gives.
+
+        Example:
+            >>> for piece in decoder.stream("Kể chuyện đi"):
+            ...     print(piece, end="", flush=True)
+        """
+        length, tensors, stop, prefix = self._given(max_new_tokens, prefix, controls)
+        if tensors["num_beams"] > 1 or tensors["num_return_sequences"] > 1:
+            raise ValueError("A stream is of one answer. Received: num_beams or "
+                             "num_return_sequences above 1")  # fmt: skip
+        ids = self.tokenize([prompt]) if isinstance(prompt, str) else tf.constant([prompt])
+        state = self.prefill(ids, length, prefix)
+        stop = [s.decode() for s in self.detokenize(self.answer_ids(stop)).numpy() if s]
+        of_rows = {name: tensors[name][None] for name in PER_ROW}
+        of_rows |= {"max_new_tokens": length[None], "row": tf.constant([0])}
+        controls = of_rows | {name: tensors[name] for name in TABLES}
+        start, shown, done = int(state["clock"]) + 1, 0, False
+        for i in range(2**31):
+            count = FIRST_STEPS[i] if i < len(FIRST_STEPS) else STEPS
+            state = self.decode_steps(state, tf.constant(count), controls)
+            tokens = state["tokens"][:, start : int(state["clock"]) + 1]
+            text = self.detokenize(tokens).numpy()[0].decode(errors="replace")
+            ends = [text.index(s) for s in stop if s in text]
+            done = bool(ends) or bool(state["done"][0])
+            text = text[: min(ends, default=len(text))]
+            until = len(text) if done else settled(text, stop)
+            if until > shown:
+                yield text[shown:until]
+                shown = until
+            if done:
+                return
+
+    def warm_up(self, batches=(1,), max_new_tokens=None):
+        """Compile what answers of these shapes need, so that the first user does not wait.
+
+        Args:
+            batches: numbers of prompts.
+            max_new_tokens: int; by default what the model's length allows.
+
+        Example:
+            >>> ExportedDecoder("runs/default/export/1").warm_up(batches=(1, 8))
+        """
+        for batch in batches:
+            for controls in ({}, {"temperature": 1.0}):
+                self.generate_ids(tf.ones([batch, 1], tf.int32), max_new_tokens, **controls)
+
+    def regex(self, pattern):
+        """The tables of `Controls.regex`: what steps take for it."""
+        vocabulary = self.vocabulary().numpy().tolist()
+        tables = regex_constraint(pattern, vocabulary, int(self.end))
+        names = "constraint_tokens", "constraint_nodes"
+        return {name: tf.constant(table) for name, table in zip(names, tables, strict=True)}
+
+    def _given(self, max_new_tokens, prefix, controls):
+        most = NUMBER.dtype.max if max_new_tokens is None else max_new_tokens
+        controls, stop = as_tensors(controls, self)
+        return tf.constant(most), controls, stop, prefix or self.no_prefix()

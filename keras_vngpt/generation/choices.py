@@ -1,0 +1,44 @@
+"""Given answers as an automaton over tokens, within a graph."""
+
+import tensorflow as tf
+
+
+def automaton(token_ids, end):
+    """The tables of a constraint: an answer is one of these.
+
+    Answers with the same beginning share its nodes.
+
+    Args:
+        token_ids: int tensor [answers, length], padded on the right with 0.
+        end: int, `[EOS]`, which comes after each.
+
+    Returns:
+        A dictionary of two int tensors [nodes, edges]: `constraint_tokens`, the tokens that may
+        come in each node, padded with -1, and `constraint_nodes`, where they lead; node 0 is the
+        start.
+    """
+    answers, length = tf.unstack(tf.shape(token_ids))
+    lengths = tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
+    columns = tf.range(length + 1)
+    # After the tokens comes the end, and then nothing.
+    tokens = tf.where(columns == lengths[:, None], end, tf.pad(token_ids, [[0, 0], [0, 1]]))
+
+    def next_first(first, column):
+        """The first answer with the same tokens up to this column, for each."""
+        _, kind = tf.unique(tf.cast(first, tf.int64) * tf.int32.max + tf.cast(column, tf.int64))
+        return tf.gather(tf.math.unsorted_segment_min(tf.range(answers), kind, answers), kind)
+
+    # A node is a beginning: its length, and the first answer that has it.
+    first = tf.scan(next_first, tf.transpose(tokens), tf.zeros([answers], tf.int32))
+    first = tf.concat([tf.zeros([1, answers], tf.int32), first], axis=0)
+    node = tf.transpose(first + tf.range(length + 2)[:, None] * answers)
+    is_new = (tf.transpose(first[1:]) == tf.range(answers)[:, None]) & (tokens != 0)
+    edges = tf.stack([node[:, :-1], tokens, node[:, 1:]], axis=-1)
+    edges = tf.boolean_mask(edges, is_new)
+    edges = tf.gather(edges, tf.argsort(edges[:, 0], stable=True))
+    nodes = (length + 2) * answers
+
+    def table(values, padding):
+        return tf.RaggedTensor.from_value_rowids(values, edges[:, 0], nodes).to_tensor(padding)
+
+    return {"constraint_tokens": table(edges[:, 1], -1), "constraint_nodes": table(edges[:, 2], 0)}

@@ -1,0 +1,54 @@
+"""The loop of decoding: steps of a model, and a token chosen for each row a step."""
+
+import tensorflow as tf
+
+from keras_vngpt.generation.sampling import choose, next_node, processed
+from keras_vngpt.generation.state import with_token
+
+
+def decode(steps, state, count, limit, uniform, controls, shared, end, max_length):
+    """Steps until all rows have ended, within XLA.
+
+    Args:
+        steps: `CachedTransformer` or the like.
+        state: `State`.
+        count: int tensor, the most steps.
+        limit: int tensor [batch], the longest answer of each row.
+        uniform: float tensor [batch, limit], from `draws`.
+        controls: dictionary of tensors, see `processed` and `choose`; `None` for the likeliest.
+        shared: from `steps.shared`.
+        end: int, `[EOS]`.
+        max_length: int, of a row with its answer.
+
+    Returns:
+        `State`.
+    """
+
+    def is_open(i, state):
+        return (i < count) & ~tf.reduce_all(state.done)
+
+    def body(i, state):
+        logits, cache = steps.step(state.newest(), state.lengths, state.clock, state.cache, shared)
+        if controls is None:
+            token, node = tf.argmax(logits, axis=-1, output_type=tf.int32), state.node
+        else:
+            place = tf.minimum(state.answered, tf.shape(uniform)[1] - 1)
+            changed = processed(logits, state._replace(cache=()), end, controls)
+            token = choose(changed, tf.gather(uniform, place, batch_dims=1), end, controls)
+            node = next_node(state.node, token, controls)
+        token = tf.ensure_shape(tf.where(state.done, 0, token), state.done.shape)
+        return i + 1, written(state, token, log_probability(logits, token), node, cache, limit)
+
+    def written(state, token, log_probability, node, cache, limit):
+        state = with_token(state, token, log_probability)
+        is_over = (token == end) | (state.answered >= limit) | (state.lengths >= max_length)
+        return state._replace(done=state.done | is_over, node=node, cache=cache)
+
+    state = state._replace(done=state.done | (limit <= state.answered))
+    return tf.while_loop(is_open, body, (0, state))[1]
+
+
+def log_probability(logits, token):
+    """Of a token of each row, float tensor [batch], from logits [batch, vocabulary_size]."""
+    chosen = tf.gather(logits, token, batch_dims=1)
+    return chosen - tf.reduce_logsumexp(logits, axis=-1)

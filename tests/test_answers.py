@@ -1,0 +1,313 @@
+"""Beams, stop strings, streams, constraints and prefixes, from a model and from its export."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import make_model, verb
+
+import keras_vngpt
+from keras_vngpt.faults import Faults
+from keras_vngpt.generation.controls import PER_ROW, TABLES, as_tensors
+from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.loading import load_decoder
+
+PROMPTS = ["Bật quạt phòng ngủ lên mức 2", "tắt", "Kéo rèm phòng khách lên"]
+END = 4
+
+
+@pytest.fixture
+def model(preprocessor):
+    return make_model("modern", preprocessor)
+
+
+@pytest.fixture
+def decoder(model):
+    return Decoder(model)
+
+
+@pytest.fixture(scope="module", params=["folder", "export"])
+def trained(request, run):
+    """The decoder of a run, from its weights and from its SavedModel."""
+    return load_decoder(run.folder if request.param == "folder" else run / "export" / "1")
+
+
+def log_probabilities(model, rows):
+    """Of each token of rows of equal length, by the model alone: [rows, length - 1]."""
+    rows = np.array(rows)
+    logits = model({"token_ids": rows, "padding_mask": np.ones_like(rows)})
+    shares = tf.nn.log_softmax(logits[:, :-1]).numpy()
+    return np.take_along_axis(shares, rows[:, 1:, None], axis=-1)[..., 0]
+
+
+def beams_by_hand(model, prompt, beams, length, penalty, early):
+    """Beam search without a cache: `(score, tokens)`, the best first."""
+    running, answers = [(0.0, [])], []
+    for step in range(1, length + 1):
+        found = []
+        for score, tokens in running:
+            row = np.array([[*prompt, *tokens]])
+            logits = model({"token_ids": row, "padding_mask": np.ones_like(row)})[0, -1]
+            shares = tf.nn.log_softmax(logits).numpy()
+            best = np.argsort(-shares)[: 2 * beams]
+            found += [(score + shares[i], [*tokens, int(i)]) for i in best]
+        found = sorted(found, key=lambda each: -each[0])[: 2 * beams]
+        ends = [(s, t) for s, t in found[:beams] if t[-1] == END or step == length]
+        answers += [(s / step**penalty, t) for s, t in ends]
+        answers = sorted(answers, key=lambda each: -each[0])[:beams]
+        running = [(s, t) for s, t in found if t[-1] != END][:beams]
+        if len(answers) == beams and (early or running[0][0] / step**penalty <= answers[-1][0]):
+            break
+    return answers
+
+
+@pytest.mark.parametrize(
+    "beams, penalty, early",
+    [(2, 1.0, False), (4, 1.0, True), (3, 0.0, False), (5, 2.0, False)],
+)
+def test_beams_are_those_of_a_search_by_hand(decoder_kind, preprocessor, beams, penalty, early):
+    model = make_model(decoder_kind, preprocessor)
+    embedding = model.backbone.token_embedding.embeddings
+    embedding.assign(embedding.numpy() * 3)
+    decoder = Decoder(model)
+    prompts = [[2, 17, 9, 3], [2, 30, 31, 32, 33, 3], [2, 8, 3]]
+    ids = tf.ragged.constant(prompts, tf.int32).to_tensor()
+    given = {"num_beams": beams, "length_penalty": penalty, "early_stopping": early}
+    found, logprobs = decoder.generate_ids(
+        ids, 7, logprobs=True, num_return_sequences=beams, **given
+    )
+    found = found.numpy().reshape([3, beams, -1])
+    for prompt, rows, shares in zip(
+        prompts, found, logprobs.numpy().reshape(found.shape), strict=True
+    ):
+        expected = beams_by_hand(model, prompt, beams, 7, penalty, early)
+        assert [[i for i in row if i] for row in rows] == [tokens for _, tokens in expected]
+        for share, (score, tokens) in zip(shares, expected, strict=True):
+            assert share.sum() / len(tokens) ** penalty == pytest.approx(score, rel=1e-3)
+    best = decoder.generate_ids(ids, 7, **given).numpy()
+    np.testing.assert_array_equal(best, found[:, 0, : best.shape[1]])
+
+
+def test_log_probabilities_are_the_models_own(model, decoder):
+    prompts = np.array([[2, 17, 9, 3], [2, 30, 31, 3]])
+    for given in ({}, {"temperature": 1.3, "top_k": 5, "seed": 4, "repetition_penalty": 1.3}):
+        ids, logprobs = decoder.generate_ids(prompts, 6, logprobs=True, min_new_tokens=6, **given)
+        expected = log_probabilities(model, np.concatenate([prompts, ids], axis=1))[:, 3:]
+        np.testing.assert_allclose(logprobs, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_several_answers_to_a_prompt_differ_and_the_first_is_the_only_one(decoder):
+    drawn = {"temperature": 1.5, "seed": 3}
+    ids = decoder.tokenize(PROMPTS)
+    rows = decoder.generate_ids(ids, 8, num_return_sequences=3, min_new_tokens=8, **drawn).numpy()
+    assert rows.shape == (9, 8) and len(np.unique(rows, axis=0)) == 9
+    alone = decoder.generate_ids(ids[:1], 8, min_new_tokens=8, **drawn).numpy()
+    np.testing.assert_array_equal(rows[:1], alone)
+
+
+def test_an_answer_ends_before_a_stop_string(trained):
+    whole = [text.decode() for text in trained.generate(PROMPTS, 12).numpy()]
+    assert all(len(text) > 6 for text in whole)
+    for stop in (
+        ["phòng"],
+        [whole[0][3:6]],
+        [whole[1][-2:], "?"],
+        ["(", "."],
+        ["hoà"],
+        ["", "zzz"],
+    ):
+        written = [s.replace("hoà", "hòa") for s in stop if s]
+        expected = [min((t.split(s)[0] for s in written), key=len) for t in whole]
+        cut = [text.decode() for text in trained.generate(PROMPTS, 12, stop=stop).numpy()]
+        assert cut == expected
+        assert "".join(trained.stream(PROMPTS[0], 12, stop=stop)) == expected[0]
+
+
+def test_steps_end_with_a_stop_string(trained):
+    """Not only is the text cut: the tokens behind it were not computed, but for a few."""
+    (whole,) = trained.generate(PROMPTS[:1], 60, min_new_tokens=60).numpy()
+    stop = [whole.decode()[:4]]
+    length, controls, stop, prefix = trained._given(60, None, {"stop": stop, "min_new_tokens": 60})
+    out = trained.answer(trained.tokenize(PROMPTS[:1]), length, controls, stop, prefix)
+    assert out["responses"].numpy()[0] == b"" and out["token_ids"].shape[1] < 60
+
+
+def test_a_stream_gives_what_generate_gives_and_takes_nothing_back(trained):
+    for given in ({}, {"temperature": 1.2, "seed": 1}, {"temperature": 2.0, "seed": 5}):
+        for prompt in PROMPTS:
+            pieces = list(trained.stream(prompt, 30, **given))
+            assert "".join(pieces) == trained.generate([prompt], 30, **given).numpy()[0].decode()
+            for piece in pieces[:-1]:
+                assert piece and "\ufffd" not in piece
+
+
+def test_a_stream_has_whole_characters_where_tokens_are_bytes(preprocessor):
+    """The letters of "hoàn thử 🙂 xong" as single bytes, one a token."""
+    decoder = Decoder(make_model("modern", preprocessor))
+    vocabulary = decoder.vocabulary().numpy().tolist()
+    place = {piece: i for i, piece in enumerate(vocabulary) if len(piece) == 1}
+    text = "hoàn thử 🙂 xong"
+    ids = [place[bytes([byte])] for byte in text.encode()]
+    edges = tf.constant([[i] for i in [*ids, END]])
+    nodes = tf.constant([[min(n + 1, len(ids))] for n in range(len(ids) + 1)])
+    tables = {"constraint_tokens": edges, "constraint_nodes": nodes}
+    decoder.choices = lambda _: tables
+    pieces = list(decoder.stream("a", 40, choices=["what it is, byte for byte"]))
+    assert "".join(pieces) == text and len(pieces) >= 3
+    assert all("\ufffd" not in piece for piece in pieces)
+
+
+def test_an_answer_is_one_of_the_choices(trained):
+    choices = ["Đã bật quạt", "Đã bật quạt phòng ngủ", "Đã tắt", "Không", "hoà bình", "?"]
+    written = {choice.replace("hoà", "hòa") for choice in choices}
+    for given in ({}, {"temperature": 3.0}, {"num_beams": 3}):
+        answers = trained.generate(PROMPTS * 2, 20, choices=choices, **given).numpy()
+        assert {text.decode() for text in answers} <= written
+    given = {"temperature": 50.0, "num_return_sequences": 64}
+    answers = trained.generate(PROMPTS[:1], 20, choices=choices, **given).numpy()
+    assert {text.decode() for text in answers} == written
+    for choice in choices:
+        assert trained.generate(["a"], 20, choices=[choice]).numpy()[0].decode() in written
+
+
+def test_the_choice_is_the_likeliest_one(model, decoder):
+    """Beams over choices find the one that the model gives the highest probability."""
+    choices = ["Đã bật quạt", "Đã tắt", "Không", "Bật đèn phòng khách"]
+    tokens = [[i for i in row if i] for row in decoder.answer_ids(tf.constant(choices)).numpy()]
+    prompt = [i for i in decoder.tokenize(["Bật"]).numpy()[0] if i]
+    scores = [
+        log_probabilities(model, [[*prompt, *t, END]])[0, len(prompt) - 1 :].sum() for t in tokens
+    ]
+    given = {"num_beams": 4, "length_penalty": 0.0, "num_return_sequences": 4}
+    found = [t.decode() for t in decoder.generate(["Bật"], 20, choices=choices, **given).numpy()]
+    assert found == [choices[i] for i in np.argsort(scores)[::-1]]
+
+
+def test_an_answer_matches_the_regular_expression(trained):
+    pattern = r"(bật|tắt) (đèn|quạt) số [0-9]{1,3}( hoà)?"
+    written = pattern.replace("hoà", "hòa")
+    for seed, given in itertools.product(range(4), ({"temperature": 2.0}, {"num_beams": 2})):
+        for text in trained.generate(PROMPTS, 30, regex=pattern, seed=seed, **given).numpy():
+            assert re.fullmatch(written, text.decode())
+    assert re.fullmatch(written, "".join(trained.stream(PROMPTS[0], 30, regex=pattern)))
+
+
+def test_bad_words_do_not_come(trained):
+    (whole,) = trained.generate(PROMPTS[:1], 12).numpy()
+    for word in whole.decode().split()[:3]:
+        (other,) = trained.generate(PROMPTS[:1], 12, bad_words=[word, "zzz", ""]).numpy()
+        assert word not in other.decode().split()
+    (other,) = trained.generate(PROMPTS[:1], 12, bad_words=[" "]).numpy()
+    assert other != b""
+
+
+def test_a_prefix_changes_no_answer_whatever_it_is(trained):
+    prompts = ["Bạn là trợ lý trong nhà.\n" + prompt for prompt in PROMPTS] + ["Bạn"]
+    ids = trained.tokenize(prompts).numpy()
+    plain = trained.generate_ids(ids, 8, min_new_tokens=8).numpy()
+    begins = [*range(1, 9), ids.shape[1]]
+    for n in begins:
+        prefix = trained.prefix_cache(ids[0, :n])
+        for rows in (ids, ids[:1], ids[1:3]):
+            found = trained.generate_ids(rows, 8, min_new_tokens=8, prefix=prefix).numpy()
+            expected = plain[[0]] if len(rows) == 1 else plain if len(rows) == 4 else plain[1:3]
+            np.testing.assert_array_equal(found, expected)
+    other = trained.prefix_cache([2, 9, 9, 9, 9])
+    np.testing.assert_array_equal(
+        trained.generate_ids(ids, 8, min_new_tokens=8, prefix=other).numpy(), plain
+    )
+
+
+def test_what_a_prefix_holds_is_not_computed(decoder):
+    """A cache that is wrong shows in the answer: so it is read, not computed again."""
+    ids = decoder.tokenize(["Bạn là trợ lý trong nhà.\nBật"]).numpy()
+    prefix = decoder.prefix_cache(ids[0, :6])
+    wrong = {**prefix, "prefix_values": prefix["prefix_values"] * -3.0}
+    one, other = (
+        decoder.generate_ids(ids, 8, min_new_tokens=8, prefix=p, logprobs=True)[1].numpy()
+        for p in (prefix, wrong)
+    )
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_rows_that_begin_alike_answer_as_alone(decoder):
+    rng = np.random.default_rng(0)
+    start = [2, *rng.integers(5, 99, 9)]
+    rows = [[*start, *rng.integers(5, 99, n)] for n in (0, 1, 3, 7)] + [start[:4], [2]]
+    ids = tf.ragged.constant([list(map(int, row)) for row in rows], tf.int32).to_tensor()
+    together = decoder.generate_ids(ids, 6, min_new_tokens=6).numpy()
+    for row, answer in zip(rows, together, strict=True):
+        alone = decoder.generate_ids(tf.constant([row], tf.int32), 6, min_new_tokens=6)
+        np.testing.assert_array_equal(alone[0], answer)
+
+
+def test_rows_of_one_batch_have_controls_of_their_own(trained):
+    """What a service needs: requests with different controls go together."""
+    given = [{}, {"temperature": 1.4, "seed": 7, "top_p": 0.9}, {"repetition_penalty": 1.5}]
+    each = [as_tensors(controls)[0] for controls in given]
+    controls = {name: tf.stack([one[name] for one in each]) for name in PER_ROW}
+    lengths = tf.constant([9, 5, 7])
+    controls |= {"max_new_tokens": lengths, "row": tf.zeros([3], tf.int32)}
+    controls |= {name: each[0][name] for name in TABLES}
+    state = trained.prefill(trained.tokenize(PROMPTS), tf.constant(9), trained.no_prefix())
+    start = int(state["clock"]) + 1
+    while not np.all(state["done"]):
+        state = trained.decode_steps(state, tf.constant(2), controls)
+    for i, row in enumerate(state["tokens"].numpy()[:, start:]):
+        alone = trained.generate_ids(trained.tokenize(PROMPTS[i : i + 1]), lengths[i], **given[i])
+        assert [t for t in row if t] == [t for t in alone.numpy()[0] if t]
+
+
+def test_controls_that_exclude_each_other_are_named(run):
+    for given, told in (
+        ({"num_beams": 3, "temperature": 1.0}, "num_beams: beams are not drawn"),
+        ({"num_return_sequences": 3}, "num_return_sequences: all would be alike"),
+        ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences: at most num_beams, 2"),
+        ({"regex": "a", "choices": ["a"]}, "regex: choices are given too"),
+        ({"regex": "("}, "regex: "),
+        ({"num_beams": 65}, "num_beams: "),
+    ):
+        with pytest.raises(Faults, match=f"^{re.escape(told)}"):
+            keras_vngpt.generate(run, ["a"], **given)
+    with pytest.raises(ValueError, match="A stream is of one answer"):
+        next(load_decoder(run.folder).stream("a", num_beams=2))
+
+
+def test_controls_that_are_lists_in_the_terminal(run):
+    shown = verb(
+        "generate", run / "export" / "1", *PROMPTS[:2], "--choices", "Đã bật", "Đã tắt",
+        "--num_beams", "2", "--num_return_sequences", "2",
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert sorted(lines[:2]) == sorted(lines[2:]) == ["Đã bật", "Đã tắt"]
+    refused = verb("generate", run.folder, "a", "--regex", "(")
+    assert refused.returncode == 2 and refused.stderr.startswith("regex: ")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+WARM = """
+import sys
+from keras_vngpt.generation.saved_model import ExportedDecoder
+decoder = ExportedDecoder(sys.argv[1])
+decoder.warm_up(batches=(1, 3), max_new_tokens=16)
+print("warm", file=sys.stderr, flush=True)
+decoder.generate(["Bật đèn"], 16)
+decoder.generate(["Bật", "Tắt đèn", "Mở"], 16, temperature=0.5)
+"""
+
+
+def test_a_warm_decoder_compiles_nothing(run):
+    log = {"TF_CPP_VMODULE": "device_compilation_profiler=1", "TF_CPP_MIN_LOG_LEVEL": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", WARM, str(run / "export" / "1")],
+        capture_output=True, text=True, env={**os.environ, **log},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before, _, after = done.stderr.partition("warm\n")
+    assert before.count("Compiled ") >= 4 and "Compiled " not in after
