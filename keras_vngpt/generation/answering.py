@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_vngpt.faults import Faults
 from keras_vngpt.generation.constraints import regex_constraint
 from keras_vngpt.generation.controls import NUMBER, PER_ROW, TABLES, as_tensors
 from keras_vngpt.generation.stopping import settled
@@ -120,8 +121,14 @@ class Answering:
                 self.generate_ids(tf.ones([batch, 1], tf.int32), max_new_tokens, **controls)
 
     def regex(self, pattern):
-        """The tables of `Controls.regex`: what steps take for it."""
+        """The tables of `Controls.regex`: what steps take for it.
+
+        Raises:
+            Faults: a pattern that cannot be, or a model with another tokenizer than ours.
+        """
         vocabulary = self.vocabulary().numpy().tolist()
+        if not vocabulary:
+            raise Faults("regex: only for models with the tokenizer of keras_vngpt")
         tables = regex_constraint(pattern, vocabulary, int(self.end))
         names = "constraint_tokens", "constraint_nodes"
         return {name: tf.constant(table) for name, table in zip(names, tables, strict=True)}

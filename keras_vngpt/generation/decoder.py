@@ -6,7 +6,6 @@ from keras_vngpt.generation.answering import Answering
 from keras_vngpt.generation.beam_search import beam_search
 from keras_vngpt.generation.cached_transformer import CachedTransformer
 from keras_vngpt.generation.choices import automaton
-from keras_vngpt.generation.constraints import vocabulary_of
 from keras_vngpt.generation.controls import (
     IDS,
     MOST_ANSWERS,
@@ -29,6 +28,8 @@ from keras_vngpt.generation.state import (
     nothing_of,
 )
 from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped
+from keras_vngpt.generation.texts import KerasHubTexts, VnGPTTexts
+from keras_vngpt.models.causal_lm import VnGPTCausalLM
 
 SMALLEST_TABLE = 8  # rows and columns
 
@@ -41,10 +42,14 @@ class Decoder(tf.Module, Answering):
     that are faster for it.
 
     Args:
-        model: a `VnGPTCausalLM` with its preprocessor; the "classic" one goes through its own
-            `call_with_cache`, and is slower.
+        model: a `VnGPTCausalLM` with its preprocessor, or any `keras_hub.models.CausalLM`. The
+            "classic" decoder and other models go through their own `call_with_cache`, and are
+            slower; the ids of other models are one more than those of their tokenizers.
         instruct: whether prompts are requests (`[BOS] REQ [SEP]`) or beginnings (`[BOS] text`).
         weights: how matrices are kept, "float32", "bfloat16", "float16" or "int8"; "modern" alone.
+
+    Raises:
+        ValueError: other `weights` for a model that cannot have them.
 
     Example:
         >>> decoder = Decoder(model)
@@ -53,21 +58,24 @@ class Decoder(tf.Module, Answering):
 
     def __init__(self, model, instruct=True, weights="float32"):
         super().__init__()
-        backbone = model.backbone
-        if backbone.decoder == "modern":
-            self.steps = CachedTransformer(backbone, weights)
-        elif weights == "float32":
-            self.steps = KerasHubSteps(model)
-        else:
+        backbone, preprocessor = model.backbone, model.preprocessor
+        is_ours = isinstance(model, VnGPTCausalLM)
+        is_modern = is_ours and backbone.decoder == "modern"
+        if not is_modern and weights != "float32":
+            kind = "classic decoder" if is_ours else "models of KerasHub"
             raise ValueError(
-                f'`weights` of the classic decoder must be "float32". Received: weights={weights}'
+                f'`weights` of the {kind} must be "float32". Received: weights={weights}'
             )
-        self._backbone = Held(backbone)
-        self._preprocessor = Held(model.preprocessor)
-        self.instruct = instruct
-        self.max_length = backbone.max_sequence_length
-        self.end = model.preprocessor.tokenizer.end_token_id
-        self.sentencepiece = model.preprocessor.tokenizer._sentence_piece
+        texts = VnGPTTexts(preprocessor, instruct) if is_ours else KerasHubTexts(preprocessor)
+        longest = getattr(backbone, "max_sequence_length", None)  # without one, what it saw
+        self.max_length = longest or preprocessor.sequence_length
+        self.steps = (
+            CachedTransformer(backbone, weights)
+            if is_modern
+            else KerasHubSteps(model, self.max_length, 0 if is_ours else KerasHubTexts.offset)
+        )
+        self._backbone, self._texts = Held(backbone), Held(texts)
+        self.end, self.assets = texts.end, texts.assets
         prefix, state = self.steps.prefix_specs, dictionary_specs(self.steps.cache_specs)
         self.answer_texts = _traced(self._answer_texts, TEXTS, NUMBER, SPECS, TEXTS, prefix)
         self.answer = _traced(self._answer, IDS, NUMBER, SPECS, TEXTS, prefix)
@@ -82,23 +90,17 @@ class Decoder(tf.Module, Answering):
     @tf.function(autograph=False, input_signature=[TEXTS])
     def tokenize(self, prompts):
         """Prompts, string tensor [batch], to the ids that `generate_ids` takes."""
-        return self._prompt_ids(prompts, self.max_length)
-
-    def _prompt_ids(self, prompts, room):
-        instruct = tf.constant(self.instruct)
-        return self._preprocessor.it._prompt_ids(prompts, instruct, room).to_tensor()
+        return self._texts.it.prompt_ids(prompts, self.max_length)
 
     @tf.function(autograph=False, input_signature=[IDS])
     def detokenize(self, token_ids):
         """int tensor [batch, length] to string tensor [batch], control symbols left out."""
-        tokenizer = self._preprocessor.it.tokenizer
-        is_text = tf.reduce_all([token_ids != i for i in tokenizer.special_token_ids], axis=0)
-        return tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
+        return self._texts.it.detokenize(token_ids)
 
     @tf.function(autograph=False, input_signature=[TEXTS])
     def answer_ids(self, texts):
         """Texts as the ids of an answer, without `[EOS]`, int tensor [batch, length]."""
-        return self._preprocessor.it.tokenizer(texts).to_tensor()
+        return self._texts.it.answer_ids(texts)
 
     @tf.function(autograph=False, input_signature=[TEXTS])
     def score(self, texts):
@@ -110,10 +112,9 @@ class Decoder(tf.Module, Answering):
         Returns:
             `(log_probability, token_count)`, float and int tensors [batch].
         """
-        inputs, target, weight = self._preprocessor.it(texts, sequence_length=self.max_length)
-        is_token = inputs["padding_mask"] > 0
-        lengths = tf.reduce_sum(inputs["padding_mask"], axis=-1)
-        logits = self.steps.logits(_to_the_right(inputs["token_ids"], lengths), lengths)
+        token_ids, lengths, target, weight = self._texts.it.examples(texts, self.max_length)
+        is_token = tf.range(tf.shape(token_ids)[1]) < lengths[:, None]
+        logits = self.steps.logits(_to_the_right(token_ids, lengths), lengths)
         target = tf.boolean_mask(target, is_token)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
         nll = tf.RaggedTensor.from_row_lengths(nll * tf.boolean_mask(weight, is_token), lengths)
@@ -142,7 +143,7 @@ class Decoder(tf.Module, Answering):
 
     def vocabulary(self):
         """The bytes that each token stands for, string tensor [vocabulary_size]."""
-        return tf.constant(vocabulary_of(self._preprocessor.it.tokenizer.proto))
+        return self._texts.it.vocabulary()
 
     @tf.function(autograph=False, input_signature=[ROWS])
     def prefix_cache(self, token_ids):
@@ -164,7 +165,7 @@ class Decoder(tf.Module, Answering):
 
     def _answer_texts(self, prompts, max_new_tokens, controls, stop, prefix):
         """`answer` to texts, string tensor [batch]."""
-        ids = self._prompt_ids(prompts, self._prompt_room(max_new_tokens))
+        ids = self._texts.it.prompt_ids(prompts, self._prompt_room(max_new_tokens))
         return self.answer(ids, max_new_tokens, controls, stop, prefix)
 
     def _answer(self, token_ids, max_new_tokens, controls, stop, prefix):

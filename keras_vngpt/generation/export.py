@@ -35,7 +35,9 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         raise Faults(f"weights: one of {', '.join(KINDS)}. Received: {weights}")
     try:
         decoder = load_decoder(path, weights)
-    except ValueError as error:
+    except Faults:
+        raise
+    except ValueError as error:  # weights that the model cannot have
         raise Faults(f"{path}: {error}") from None
     if not isinstance(decoder, Decoder):
         raise Faults(f"{path}: is an export already. Give the run folder it came from")

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.sampling import NEVER
+
 
 class Held:
     """A Keras object that a `tf.Module` shall neither track nor save."""
@@ -18,14 +20,17 @@ class KerasHubSteps(tf.Module):
 
     Args:
         model: a `keras_hub.models.CausalLM`.
+        max_length: int, of a row.
+        offset: int, by how much token ids are more than the model's.
     """
 
     block = 16  # few lengths are compiled
 
-    def __init__(self, model):
+    def __init__(self, model, max_length, offset=0):
         super().__init__()
         self._model = Held(model)
-        self.max_length = model.backbone.max_sequence_length  # there are no positions beyond it
+        self.max_length = max_length  # there may be no positions beyond it
+        self.offset = offset
         # Models differ in the nest of tensors that is their cache.
         _, cache = model._build_cache(tf.zeros([1, 1], tf.int32))
         self._cache_types = tf.nest.map_structure(lambda t: t.dtype, cache)
@@ -54,7 +59,7 @@ class KerasHubSteps(tf.Module):
         # What is behind the end of a prompt is written over before anything looks at it.
         return tf.map_fn(
             lambda row: _without_batch(self._model.it._build_cache(row[None])[1]),
-            from_the_left,
+            self._of_model(from_the_left),
             fn_output_signature=self._cache_types,
         )
 
@@ -64,9 +69,17 @@ class KerasHubSteps(tf.Module):
         is_token = columns < lengths[:, None]
         start = tf.shape(token_ids)[1] - lengths[:, None]
         ids = tf.gather(token_ids, tf.minimum(columns + start, columns[-1:]), batch_dims=1)
-        inputs = {"token_ids": ids, "padding_mask": tf.cast(is_token, tf.int32)}
+        inputs = {"token_ids": self._of_model(ids), "padding_mask": tf.cast(is_token, tf.int32)}
         logits = self._model.it(inputs, training=False)
-        return tf.cast(tf.boolean_mask(logits, is_token), tf.float32)
+        return self._logits(tf.boolean_mask(logits, is_token))
+
+    def _of_model(self, token_ids):
+        return tf.maximum(token_ids - self.offset, 0)
+
+    def _logits(self, logits):
+        """Logits of the model, [n, vocabulary_size], as those of the decoder's ids."""
+        logits = tf.cast(logits, tf.float32)
+        return tf.pad(logits, [[0, 0], [self.offset, 0]], constant_values=NEVER)
 
     def shared(self):
         """Nothing: the steps read the model's variables."""
@@ -79,8 +92,9 @@ class KerasHubSteps(tf.Module):
             token_id, length, cache = row
             cache = tf.nest.map_structure(lambda t: t[None], cache)
             place = tf.maximum(length - 1, 0)
-            logits, _, cache = self._model.it.call_with_cache(token_id[None, None], cache, place)
-            return tf.cast(logits[0, 0], tf.float32), _without_batch(cache)
+            token_ids = self._of_model(token_id)[None, None]
+            logits, _, cache = self._model.it.call_with_cache(token_ids, cache, place)
+            return self._logits(logits[0])[0], _without_batch(cache)
 
         types = tf.float32, self._cache_types
         return tf.map_fn(one, (token_ids, lengths, cache), fn_output_signature=types)

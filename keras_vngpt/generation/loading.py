@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from keras_hub.models import CausalLM
+
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
-from keras_vngpt.models.causal_lm import VnGPTCausalLM
 
 STAGES = ("finetune", "pretrain")  # the stage whose model answers comes first
 
@@ -31,7 +32,7 @@ def load_decoder(path, weights="float32"):
         return ExportedDecoder(path)
     if preset := find_preset(path):
         try:
-            model = VnGPTCausalLM.from_preset(str(preset))
+            model = CausalLM.from_preset(str(preset))
         except Exception as error:  # whatever a damaged file raises
             raise Faults(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
         return Decoder(model, instruct=preset.name != "pretrain", weights=weights)

@@ -31,7 +31,7 @@ def save_decoder(decoder, path, text=True):
         exported = tf.Module()
         exported.weights = decoder.steps.variables  # functions are written with the signatures
         if text:
-            exported.sentencepiece = decoder.sentencepiece
+            exported.assets = decoder.assets
         tf.saved_model.save(exported, str(partial), signatures=_signatures(decoder, text))
 
 
