@@ -254,12 +254,7 @@ class Decoder(tf.Module, Answering):
             What the first `decode_step` or `decode_steps` takes: see `as_dictionary`.
         """
         max_new_tokens = tf.clip_by_value(max_new_tokens, 0, self.max_length)
-        ids = tf.RaggedTensor.from_tensor(token_ids, padding=0)
-        room = self._prompt_room(max_new_tokens)
-        ids = tf.concat([ids[:, :1], ids[:, 1:][:, -(room - 1) :]], axis=1).to_tensor()
-        lengths = _used(ids)
-        no_column = tf.cast(tf.equal(tf.shape(ids)[1], 0), tf.int32)
-        prompts = _to_the_right(tf.pad(ids, [[0, 0], [0, no_column]]), lengths)
+        prompts, lengths = _shortened(token_ids, self._prompt_room(max_new_tokens))
         width = tf.shape(prompts)[1]
         capacity = _bucket(width + max_new_tokens, self.steps.block)
         before = tf.maximum(lengths - 1, 0)
@@ -364,6 +359,20 @@ def _to_the_right(token_ids, lengths, padding=0):
     source = columns - (tf.shape(token_ids)[1] - lengths[:, None])
     moved = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
     return tf.where(source >= 0, moved, padding)
+
+
+def _shortened(token_ids, room):
+    """Prompts of at most `room` tokens, with a column at least, padded on the left; and lengths.
+
+    One that is too long keeps its first token and its last.
+    """
+    whole = _used(token_ids)
+    lengths = tf.minimum(whole, room)
+    width = tf.maximum(tf.reduce_max(lengths), 1)
+    position = tf.range(width) - (width - lengths)[:, None]
+    column = tf.where(position > 0, position + (whole - lengths)[:, None], 0)
+    padded = tf.pad(token_ids, [[0, 0], [0, 1]])  # there may be no column at all
+    return tf.where(position < 0, 0, tf.gather(padded, column, batch_dims=1)), lengths
 
 
 def _bucket(size, smallest):

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.answering import Answering
+from keras_vngpt.generation.constants import merge_constants
 from keras_vngpt.generation.controls import IDS, NUMBER, ROWS, SPECS, STEP_SPECS, TEXTS, as_tensors
 from keras_vngpt.generation.state import dictionary_specs, named_cache, nothing_of
 from keras_vngpt.whole import whole
@@ -33,6 +34,7 @@ def save_decoder(decoder, path, text=True):
         if text:
             exported.assets = decoder.assets
         tf.saved_model.save(exported, str(partial), signatures=_signatures(decoder, text))
+        merge_constants(partial)
 
 
 def _signatures(decoder, text):
@@ -146,13 +148,18 @@ class ExportedDecoder(Answering):
             loaded = tf.saved_model.load(str(path))
         except Exception as error:  # whatever a damaged file raises
             raise Faults(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
-        self._signatures = loaded.signatures
+        self._path, self._signatures = path, loaded.signatures
         self._loaded = loaded  # keeps the variables alive
         if "decode_steps" not in self._signatures:
             raise Faults(
                 f"{path}: not an export of this version of keras_vngpt: no signature "
                 "decode_steps. Export the run again"
             )
+
+    def _call(self, name, **inputs):
+        if name not in self._signatures:
+            raise Faults(f"{self._path}: was exported with --text false and has no {name}")
+        return self._signatures[name](**inputs)
 
     @property
     def has_text(self):
@@ -161,36 +168,36 @@ class ExportedDecoder(Answering):
 
     def tokenize(self, prompts):
         """As `Decoder.tokenize`."""
-        return self._signatures["tokenize"](prompts=tf.constant(prompts))["token_ids"]
+        return self._call("tokenize", prompts=tf.constant(prompts))["token_ids"]
 
     def detokenize(self, token_ids):
         """As `Decoder.detokenize`."""
-        return self._signatures["detokenize"](token_ids=tf.cast(token_ids, tf.int32))["texts"]
+        return self._call("detokenize", token_ids=tf.cast(token_ids, tf.int32))["texts"]
 
     def answer_ids(self, texts):
         """As `Decoder.answer_ids`."""
-        return self._signatures["answer_ids"](texts=texts)["token_ids"]
+        return self._call("answer_ids", texts=texts)["token_ids"]
 
     def bad_words(self, texts):
         """As `Decoder.bad_words`."""
-        return self._signatures["bad_words"](texts=texts)
+        return self._call("bad_words", texts=texts)
 
     def choices(self, texts):
         """As `Decoder.choices`."""
-        return self._signatures["choices"](texts=texts)
+        return self._call("choices", texts=texts)
 
     def vocabulary(self):
         """As `Decoder.vocabulary`."""
-        return self._signatures["vocabulary"]()["tokens"]
+        return self._call("vocabulary")["tokens"]
 
     @property
     def end(self):
         """The id of `[EOS]`."""
-        return int(self._signatures["vocabulary"]()["end"])
+        return int(self._call("vocabulary")["end"])
 
     def prefix_cache(self, token_ids):
         """As `Decoder.prefix_cache`."""
-        return self._signatures["prefix_cache"](prefix_ids=tf.cast(token_ids, tf.int32))
+        return self._call("prefix_cache", prefix_ids=tf.cast(token_ids, tf.int32))
 
     def no_prefix(self):
         """As `Decoder.no_prefix`."""
@@ -199,15 +206,14 @@ class ExportedDecoder(Answering):
 
     def answer_texts(self, prompts, max_new_tokens, controls, stop, prefix):
         """As `Decoder.answer_texts`."""
-        call = self._signatures["generate_with"]
         inputs = {"prompts": prompts, "max_new_tokens": max_new_tokens, "stop": stop}
-        return call(**inputs, **controls, **prefix)
+        return self._call("generate_with", **inputs, **controls, **prefix)
 
     def answer(self, token_ids, max_new_tokens, controls, stop, prefix):
         """As `Decoder.answer`."""
-        call = self._signatures["generate_ids_with"]
         inputs = {"token_ids": token_ids, "max_new_tokens": max_new_tokens}
-        return call(**inputs, **({"stop": stop} if self.has_text else {}), **controls, **prefix)
+        inputs |= {"stop": stop} if self.has_text else {}
+        return self._call("generate_ids_with", **inputs, **controls, **prefix)
 
     def continue_ids(self, token_ids, max_new_tokens, controls, prefix):
         """As `Decoder.continue_ids`."""
@@ -216,9 +222,9 @@ class ExportedDecoder(Answering):
 
     def prefill(self, token_ids, max_new_tokens, prefix):
         """As `Decoder.prefill`."""
-        call = self._signatures["prefill_with"]
-        return call(token_ids=token_ids, max_new_tokens=max_new_tokens, **prefix)
+        inputs = {"token_ids": token_ids, "max_new_tokens": max_new_tokens}
+        return self._call("prefill_with", **inputs, **prefix)
 
     def decode_steps(self, state, count, controls):
         """As `Decoder.decode_steps`."""
-        return self._signatures["decode_steps"](**state, count=count, **controls)
+        return self._call("decode_steps", **state, count=count, **controls)
