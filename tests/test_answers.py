@@ -1,4 +1,4 @@
-"""Beams, stop strings, streams, constraints and prefixes, from a model and from its export."""
+"""Beams, stop strings, streams, constraints and prefixes, most of them from a SavedModel."""
 
 import itertools
 import os
@@ -33,10 +33,10 @@ def decoder(model):
     return Decoder(model)
 
 
-@pytest.fixture(scope="module", params=["folder", "export"])
-def trained(request, run):
-    """The decoder of a run, from its weights and from its SavedModel."""
-    return load_decoder(run.folder if request.param == "folder" else run / "export" / "1")
+@pytest.fixture(scope="module")
+def trained(run):
+    """The decoder of a run, from its SavedModel."""
+    return ExportedDecoder(run / "export" / "1")
 
 
 def log_probabilities(model, rows):
@@ -366,3 +366,31 @@ def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, t
         exported.generate(["a"], regex="a")
     with pytest.raises(Faults, match="weights` of the models of KerasHub"):
         keras_vngpt.export(tmp_path / "preset", to=str(tmp_path / "2"), weights="int8")
+
+
+def test_a_saved_model_explains_its_controls_to_who_has_tensorflow_alone(run):
+    """The snippet of the README: all controls at their defaults, and what differs."""
+    model = tf.saved_model.load(str(run / "export" / "1"))
+    controls, call = model.signatures["controls"](), model.signatures["generate_with"]
+    rest = {"prompts": tf.constant(PROMPTS), "max_new_tokens": tf.constant(12)}
+    plain = keras_vngpt.generate(run, PROMPTS, max_new_tokens=12)
+    assert [t.decode() for t in call(**rest, **controls)["responses"].numpy()] == plain
+    controls |= model.signatures["choices"](texts=tf.constant(["Đã bật", "Đã tắt"]))
+    answers = call(**rest, **controls)
+    assert set(answers["responses"].numpy()) <= {"Đã bật".encode(), "Đã tắt".encode()}
+    ids = model.signatures["tokenize"](prompts=tf.constant(PROMPTS))["token_ids"]
+    state = model.signatures["prefill"](token_ids=ids, max_new_tokens=tf.constant(12))
+    controls = model.signatures["row_controls"](rows=tf.constant(3))
+    start = int(state["clock"]) + 1
+    for _ in range(2):
+        state = model.signatures["decode_steps"](**state, count=tf.constant(6), **controls)
+    texts = model.signatures["detokenize"](token_ids=state["tokens"][:, start : start + 12])
+    assert [t.decode() for t in texts["texts"].numpy()] == plain
+
+
+def test_an_export_without_text_says_what_it_lacks(run, tmp_path):
+    keras_vngpt.export(run, to=str(tmp_path / "1"), text=False)
+    decoder = ExportedDecoder(tmp_path / "1")
+    assert decoder.generate_ids([[2, 7, 3]], 4, temperature=1.0).shape[0] == 1
+    with pytest.raises(Faults, match="was exported with --text false and has no choices"):
+        decoder.generate_ids([[2, 7, 3]], 4, choices=["a"])

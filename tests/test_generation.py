@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import make_model, verb
+from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_vngpt
 from keras_vngpt.faults import Faults
@@ -167,6 +168,15 @@ def test_weights_stand_on_disk_once(run):
     size = sum(f.stat().st_size for f in variables.iterdir())
     # A model this small shows the file's own overhead; 16 KB of it is allowed for.
     assert size <= 1.1 * run.metrics["parameters"] * 4 + 16_384
+
+
+def test_a_function_of_the_export_holds_a_constant_once(run):
+    file = (run / "export" / "1" / "saved_model.pb").read_bytes()
+    (graph,) = saved_model_pb2.SavedModel.FromString(file).meta_graphs
+    for function in graph.graph_def.library.function:
+        constants = [n for n in function.node_def if n.op == "Const" and not n.input]
+        values = [(n.device, n.attr["value"].SerializeToString()) for n in constants]
+        assert len(values) == len(set(values)), function.signature.name
 
 
 def test_score_is_the_log_probability_of_the_text(run):

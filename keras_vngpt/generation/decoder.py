@@ -291,18 +291,21 @@ class Decoder(tf.Module, Answering):
             lambda: tf.zeros([rows, steps]),
         )
         of_rows = [name for name in State._fields if name not in ("clock", "cache")]
-        only = {name: getattr(state, name)[0][None] for name in of_rows}
+        first = {name: getattr(state, name)[0][None] for name in of_rows}
 
-        def one(controls):
-            return self._decode(
-                state._replace(**only), count, limit[0][None], uniform, controls, ()
+        def advance(state, limit, shared):
+            rest = count, limit, uniform
+            return tf.cond(
+                is_plain(controls),
+                # What is asked for most, and first, compiles sooner without the controls in it.
+                lambda: self._decode(state, *rest, None, shared),
+                lambda: self._decode(state, *rest, controls, shared),
             )
 
         state = tf.cond(
             tf.equal(rows, 1),
-            # What is asked for most, and first, compiles sooner without the controls in it.
-            lambda: tf.cond(is_plain(controls), lambda: one(None), lambda: one(controls)),
-            lambda: self._decode(state, count, limit, uniform, controls, self.steps.shared()),
+            lambda: advance(state._replace(**first), limit[0][None], ()),
+            lambda: advance(state, limit, self.steps.shared()),
         )
         return as_dictionary(state)
 

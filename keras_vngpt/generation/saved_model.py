@@ -5,8 +5,18 @@ import tensorflow as tf
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.answering import Answering
 from keras_vngpt.generation.constants import merge_constants
-from keras_vngpt.generation.controls import IDS, NUMBER, ROWS, SPECS, STEP_SPECS, TEXTS, as_tensors
-from keras_vngpt.generation.state import dictionary_specs, named_cache, nothing_of
+from keras_vngpt.generation.controls import (
+    IDS,
+    NUMBER,
+    PER_ROW,
+    ROWS,
+    SPECS,
+    STEP_SPECS,
+    TABLES,
+    TEXTS,
+    as_tensors,
+)
+from keras_vngpt.generation.state import dictionary_specs, named_cache
 from keras_vngpt.whole import whole
 
 # The controls of the signatures `generate` and `generate_ids`, whose inputs are fixed: all inputs
@@ -79,6 +89,15 @@ def _signatures(decoder, text):
         log_probability, token_count = decoder.score(given["texts"])
         return {"log_probability": log_probability, "token_count": token_count}
 
+    def controls(_):
+        return default | decoder.no_prefix() | ({"stop": no_stop} if text else {})
+
+    def row_controls(given):
+        of_rows = {name: tf.fill(given["rows"][None], default[name]) for name in PER_ROW}
+        most = tf.fill(given["rows"][None], decoder.max_length)
+        of_rows |= {"max_new_tokens": most, "row": tf.zeros_like(most)}
+        return of_rows | {name: default[name] for name in TABLES}
+
     def vocabulary(_):
         return {"tokens": decoder.vocabulary(), "end": tf.constant(decoder.end)}
 
@@ -92,12 +111,14 @@ def _signatures(decoder, text):
         "serving_default": _signature(ids_alone, ids),
         "generate_ids": _signature(ids_alone, ids | length | first_controls),
         "generate_ids_with": _signature(answered, ids | length | SPECS | stop | prefix),
+        "controls": _signature(controls, {}),
         "prefill": _signature(prefill, ids | length),
         "prefill_with": _signature(prefill, ids | length | prefix),
         "decode_step": _signature(
             decode_step, {"token_ids": ROWS, "lengths": ROWS, "clock": NUMBER, **cache}
         ),
         "decode_steps": _signature(decode_steps, state | {"count": NUMBER} | STEP_SPECS),
+        "row_controls": _signature(row_controls, {"rows": NUMBER}),
         "prefix_cache": _signature(
             lambda given: decoder.prefix_cache(given["prefix_ids"]), {"prefix_ids": ROWS}
         ),
@@ -201,8 +222,8 @@ class ExportedDecoder(Answering):
 
     def no_prefix(self):
         """As `Decoder.no_prefix`."""
-        _, inputs = self._signatures["prefill_with"].structured_input_signature
-        return nothing_of({n: spec for n, spec in inputs.items() if n.startswith("prefix")})
+        default = self._call("controls")
+        return {name: value for name, value in default.items() if name.startswith("prefix")}
 
     def answer_texts(self, prompts, max_new_tokens, controls, stop, prefix):
         """As `Decoder.answer_texts`."""
