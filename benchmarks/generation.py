@@ -45,6 +45,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--only", help="engines whose name has this word")
+    parser.add_argument("--cases", nargs="*", default=list(CASES), metavar="|".join(CASES))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sizes = make_model(Path(folder), given.preset)
@@ -94,7 +95,8 @@ def run(given, folder, sizes):
         "| batch | engine | first token, ms | tokens/s | slowest, fastest | beside KerasHub "
         "| peak memory, GB | share of reading |\n|---|---|---|---|---|---|---|---|"
     )
-    for case, (batch, ragged) in CASES.items():
+    for case in given.cases:
+        batch, ragged = CASES[case]
         seconds = {name: [] for name in engines}
         first = {name: [] for name in engines}
         said = {}
