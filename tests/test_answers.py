@@ -394,3 +394,48 @@ def test_an_export_without_text_says_what_it_lacks(run, tmp_path):
     assert decoder.generate_ids([[2, 7, 3]], 4, temperature=1.0).shape[0] == 1
     with pytest.raises(Faults, match="was exported with --text false and has no choices"):
         decoder.generate_ids([[2, 7, 3]], 4, choices=["a"])
+
+
+def test_nothing_stands_behind_the_end_of_an_answer(trained):
+    """Tokens and log-probabilities of a row are the same alone and beside longer answers."""
+    for given in ({}, {"temperature": 0.9, "seed": 2}, {"stop": ["o", "n"]}):
+        ids = trained.tokenize(PROMPTS)
+        rows, shares = (x.numpy() for x in trained.generate_ids(ids, 30, logprobs=True, **given))
+        assert ((rows == 0) == (shares == 0)).all()
+        alone, own = (
+            x.numpy()[0] for x in trained.generate_ids(ids[:1], 30, logprobs=True, **given)
+        )
+        n = len(alone)
+        np.testing.assert_array_equal(rows[0, :n], alone)
+        np.testing.assert_allclose(shares[0, :n], own, rtol=1e-3, atol=1e-4)
+        assert not rows[0, n:].any()
+
+
+def test_the_last_token_of_a_stopped_answer_completes_the_stop_string(trained):
+    ids = trained.tokenize(PROMPTS)
+    for stop in (["ng"], ["t", "q"], ["không có"]):
+        for row in trained.generate_ids(ids, 20, stop=stop).numpy():
+            tokens = [i for i in row if i]
+            whole, before = (
+                trained.detokenize([each]).numpy()[0].decode() for each in (tokens, tokens[:-1])
+            )
+            assert not any(s in before for s in stop)
+            assert any(s in whole for s in stop) or len(tokens) == 20 or tokens[-1] == END
+
+
+def test_empty_batches_of_every_signature(run):
+    signatures = tf.saved_model.load(str(run / "export" / "1")).signatures
+    none, texts = tf.zeros([0, 3], tf.int32), tf.zeros([0], tf.string)
+    state = signatures["prefill"](token_ids=none, max_new_tokens=tf.constant(4))
+    assert state["tokens"].shape[0] == 0
+    assert signatures["score"](texts=texts)["log_probability"].shape == (0,)
+    assert signatures["choices"](texts=texts)["constraint_tokens"].shape[0] == 0
+    assert signatures["bad_words"](texts=texts)["bad_words"].shape[0] == 0
+    controls = signatures["controls"]()
+    for name in ("bad_words", "constraint_tokens", "constraint_nodes"):
+        controls[name] = tf.zeros([0, 0], tf.int32)
+    rest = {"max_new_tokens": tf.constant(4), **controls}
+    assert signatures["generate_with"](prompts=texts, **rest)["responses"].shape == (0,)
+    plain = signatures["generate_with"](prompts=tf.constant(PROMPTS), **rest)["responses"]
+    expected = keras_vngpt.generate(run, PROMPTS, max_new_tokens=4)
+    assert [text.decode() for text in plain.numpy()] == expected

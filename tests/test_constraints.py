@@ -247,3 +247,13 @@ def test_an_automaton_that_is_too_large_is_refused(vocabulary, monkeypatch):
     regex_constraint(COMMAND, vocabulary, END)
     with pytest.raises(Faults, match="^regex: makes more than 10,000 entries"):
         regex_constraint(".{1,40}", vocabulary, END)
+
+
+@pytest.mark.parametrize("pattern", ["(.{1,100}){1,100}", "(a|b)*a(a|b){18}", "(a{999}){999}"])
+def test_a_pattern_that_would_take_forever_is_given_up(vocabulary, monkeypatch, pattern):
+    monkeypatch.setattr(constraints, "MAX_SECONDS", 3)
+    monkeypatch.setattr(constraints, "MAX_MEMORY", 2**30)
+    start = time.monotonic()
+    with pytest.raises(Faults, match="^regex: (takes|makes) more than "):
+        regex_constraint(pattern, vocabulary, END)
+    assert time.monotonic() - start < 30

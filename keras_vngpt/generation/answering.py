@@ -29,7 +29,8 @@ class Answering:
             **controls: see `Controls`.
 
         Returns:
-            string tensor [batch * num_return_sequences].
+            string tensor [batch * num_return_sequences], the answers to one prompt side by side;
+            bytes of UTF-8.
 
         Example:
             >>> decoder.generate(["Tắt đèn"], 20, temperature=0.8, stop=["\\n"])
@@ -49,7 +50,7 @@ class Answering:
             prefix: from `prefix_cache`, of what prompts may begin with: computed once.
             logprobs: whether to return the log-probability of each token too: the model's own,
                 before the controls change anything.
-            **controls: see `Controls`, all but `stop`.
+            **controls: see `Controls`. With `stop` the last token is the one that completes it.
 
         Returns:
             int tensor [batch * num_return_sequences, new], `[EOS]` included where it came, padded
@@ -58,8 +59,13 @@ class Answering:
         Example:
             >>> ids, logprobs = decoder.generate_ids([[2, 17, 5, 3]], 20, logprobs=True)
         """
-        length, controls, _, prefix = self._given(max_new_tokens, prefix, controls)
-        out = self.continue_ids(tf.cast(token_ids, tf.int32), length, controls, prefix)
+        length, controls, stop, prefix = self._given(max_new_tokens, prefix, controls)
+        token_ids = tf.cast(token_ids, tf.int32)
+        out = (
+            self.answer(token_ids, length, controls, stop, prefix)
+            if tf.size(stop) > 0
+            else self.continue_ids(token_ids, length, controls, prefix)
+        )
         ids = out["token_ids"]
         return (ids, out["log_probabilities"]) if logprobs else ids
 
@@ -84,6 +90,10 @@ class Answering:
         if tensors["num_beams"] > 1 or tensors["num_return_sequences"] > 1:
             raise ValueError("A stream is of one answer. Received: num_beams or "
                              "num_return_sequences above 1")  # fmt: skip
+        if not isinstance(prompt, str) and (not prompt or isinstance(prompt[0], str)):
+            raise ValueError(
+                f"`prompt` must be a str, or a list of token ids. Received: prompt={prompt}"
+            )
         ids = self.tokenize([prompt]) if isinstance(prompt, str) else tf.constant([prompt])
         state = self.prefill(ids, length, prefix)
         stop = [s.decode() for s in self.detokenize(self.answer_ids(stop)).numpy() if s]
@@ -109,8 +119,11 @@ class Answering:
     def warm_up(self, batches=(1,), max_new_tokens=None):
         """Compile what answers of these shapes need, so that the first user does not wait.
 
+        Greedy and drawn answers, and for one prompt streams too; beams, and constraints of other
+        sizes than a few choices, are compiled when they are first asked for.
+
         Args:
-            batches: numbers of prompts.
+            batches: numbers of prompts; all numbers up to the next power of two are alike.
             max_new_tokens: int; by default what the model's length allows.
 
         Example:
@@ -118,7 +131,26 @@ class Answering:
         """
         for batch in batches:
             for controls in ({}, {"temperature": 1.0}):
-                self.generate_ids(tf.ones([batch, 1], tf.int32), max_new_tokens, **controls)
+                self.generate([""] * batch, max_new_tokens, **controls)
+                for _ in self.stream("", max_new_tokens, **controls) if batch == 1 else ():
+                    break
+
+    def prefix_cache(self, prompt):
+        """What `prefix` of other functions is: how prompts begin, computed once.
+
+        It never changes an answer: of prompts as much is taken from it as they have in common.
+
+        Args:
+            prompt: str, or a list of token ids.
+
+        Returns:
+            A dictionary of tensors.
+
+        Example:
+            >>> system = decoder.prefix_cache("Bạn là trợ lý trong nhà.\\n")
+        """
+        ids = self.tokenize([prompt])[0] if isinstance(prompt, str) else prompt
+        return self.prefix_of(tf.cast(tf.reshape(ids, [-1]), tf.int32))
 
     def regex(self, pattern):
         """The tables of `Controls.regex`: what steps take for it.

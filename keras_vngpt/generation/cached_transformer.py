@@ -192,22 +192,29 @@ class CachedTransformer(tf.Module):
         columns = tf.range(width)
         position = columns - (width - lengths)[:, None]
         is_token = position >= 0
-        first = tf.argmax(lengths > 0, output_type=tf.int32)  # a row of nothing shares nothing
-        in_first = tf.clip_by_value(position + width - lengths[first], 0, tf.maximum(width - 1, 0))
-        shared = _agreed(token_ids == tf.gather(token_ids[first], in_first), position, lengths)
+        # The first row that has a token, none in an empty batch.
+        is_first = (lengths > 0) & (tf.cumsum(tf.cast(lengths > 0, tf.int32)) == 1)
+
+        def of_first(each):
+            chosen = tf.reshape(is_first, [-1] + [1] * (each.shape.rank - 1))
+            return tf.reduce_sum(tf.where(chosen, each, 0), axis=0)
+
+        in_first = position + width - of_first(lengths)
+        in_first = tf.clip_by_value(in_first, 0, tf.maximum(width - 1, 0))
+        shared = _agreed(token_ids == tf.gather(of_first(token_ids), in_first), position, lengths)
         ids = tf.pad(prefix["prefix_ids"], [[0, 1]], constant_values=-1)
         ids = tf.gather(ids, tf.clip_by_value(position, 0, tf.size(ids) - 1))
         known = _agreed(token_ids == ids, position, lengths - 1)  # a row has a token of its own
         known = tf.minimum(known, tf.size(prefix["prefix_ids"]))
         known, shared = (tf.where(is_shared, n, 0) for n in (known, shared))
-        is_new = (position >= known) & ((position >= shared) | (tf.range(batch)[:, None] == first))
+        is_new = (position >= known) & ((position >= shared) | is_first[:, None])
         # Where a token of the batch is among those of the prefix and all new ones, and where each
         # of the new ones is in the batch.
         place = tf.where(is_token & is_new)
         count = tf.shape(place, tf.int32)[0]
         number = tf.scatter_nd(place, known + tf.range(count), [batch, width])
         is_of_first = (position >= known) & (position < shared)
-        number = tf.where(is_of_first, tf.gather(number[first], in_first), number)
+        number = tf.where(is_of_first, tf.gather(of_first(number), in_first), number)
         number = tf.where(is_token & (position < known), position, number)
         new_number = tf.maximum(number - known, 0)
         angles = rotary_angles(tf.gather_nd(position, place), self.head_dim)
@@ -251,7 +258,7 @@ class CachedTransformer(tf.Module):
         x += self._product("attention_output", weights, tf.reshape(mean, tf.shape(x)))
         gate_up = self._product("gate_up", weights, _norm(x, weights["feedforward_norm"]))
         gate, up = tf.split(gate_up, 2, axis=-1)
-        return x + self._product("down", weights, tf.nn.silu(gate) * up)
+        return x + self._product("down", weights, gate * tf.sigmoid(gate) * up)
 
     def _final_norm(self, x):
         return _norm(x, self.weights.final_norm[0])

@@ -18,7 +18,9 @@ def merge_constants(folder):
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for meta_graph in model.meta_graphs:
         for function in meta_graph.graph_def.library.function:
-            _merge(function)
+            # Gradients that a layer defines by itself find constants by their names.
+            if not any("_gradient_op_type" in node.attr for node in function.node_def):
+                _merge(function)
     path.write_bytes(model.SerializeToString())
 
 

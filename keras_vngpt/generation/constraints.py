@@ -1,22 +1,25 @@
 """A regular expression that answers must match, as an automaton over tokens."""
 
+import io
 import re
+import subprocess
+import sys
 import unicodedata
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 import sentencepiece
-from outlines_core import Index, Vocabulary
 
 from keras_vngpt.faults import Faults
+from keras_vngpt.generation import byte_automaton
+from keras_vngpt.generation.byte_automaton import END, NOWHERE, START
 from keras_vngpt.text.normalization import normalization_rules
 
-MAX_ENTRIES = 2**26  # of each array: a quarter of a gigabyte
-MAX_COUNT = 1_000  # of {m,n}: more may take all memory before the automaton can be measured
-NOWHERE, START = 0, 1  # states of the automaton over bytes
-SPACE, END = ord(" "), 256  # two of its letters; END comes after those of all bytes
-BYTES = Vocabulary(END, {bytes([i]): [i] for i in range(256)})
+MAX_SECONDS, MAX_MEMORY = 20, 2**31  # that a pattern may take
+MAX_STATES, MAX_ENTRIES = 2**16, 2**25  # of the arrays, each
+MAX_COUNT = 1_000  # of {m,n}
+SMALLER = "Take smaller counts, fewer alternatives or narrower classes"
 RULES = normalization_rules()
 REFUSED = {
     "anchor": r"has \A, \Z, \b, \B or a ^ within. It is the whole answer that matches",
@@ -119,10 +122,9 @@ def regex_constraint(pattern, vocabulary, end):
         states += sorted(new)
         width = max(width, len(tokens))
         if len(states) * width > MAX_ENTRIES:
-            raise Faults(
-                f"regex: makes more than {MAX_ENTRIES:,} entries, states times tokens. "
-                "Take smaller counts, or narrower classes"
-            )
+            raise Faults(f"regex: makes more than {MAX_ENTRIES:,} entries. {SMALLER}")
+        if len(states) > MAX_STATES:
+            raise Faults(f"regex: makes more than {MAX_STATES:,} states. {SMALLER}")
     return _without_dead_ends(states, edges, table[:, END] != NOWHERE)
 
 
@@ -147,38 +149,26 @@ def _inner_form(pattern):
 
 
 def _automaton_of_bytes(pattern):
-    """The automaton of all UTF-8 texts that match, each after a space.
-
-    The space is there because an answer's first token begins with "▁", whatever the text: training
-    encodes it so, and decoding takes one space away. Only the empty text has no tokens.
-
-    Returns:
-        int32 array [states, 257], the state after each byte; END leads from a state that matches
-        to itself.
-    """
-    # outlines-core means matches that begin anywhere and end where the first alternative does, not
-    # whole ones ("ab" is no match of "a|ab"), hence \z. The empty alternative, a match at once,
-    # keeps it from looking for later beginnings: exponentially many states. It drops a letter that
-    # follows on a match and does not end one, though. A new line on its own ends one: it takes that
-    # place, and the automaton starts after it.
+    """`byte_automaton.automaton`, which knows no limits, in a process that has some."""
     try:
-        index = Index(rf"\n (?:{pattern})\z|\n\z|", BYTES)
-    except ValueError as error:
-        if "incompatible" in str(error):  # a state without a way out; before 0.2.14 it is left out
-            raise Faults("regex: nothing matches it, or a part of it") from None
+        done = subprocess.run(
+            [sys.executable, "-P", byte_automaton.__file__, str(MAX_MEMORY)],
+            input=pattern.encode(errors="surrogatepass"),
+            capture_output=True,
+            timeout=MAX_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise Faults(f"regex: takes more than {MAX_SECONDS} seconds. {SMALLER}") from None
+    if done.returncode == byte_automaton.NO_MATCH:
+        raise Faults("regex: nothing matches it, or a part of it")
+    if done.returncode == byte_automaton.NOT_SUPPORTED:
         raise Faults(
             r"regex: is not supported. There are no {,n}, (?#...), (?(1)...), \N{...}, (?a), "
             "octal numbers, or escapes of letters that need none"
-        ) from None
-    transitions = index.get_transitions()
-    start = transitions[index.get_initial_state()][ord("\n")]
-    number = {state: i for i, state in enumerate({start: None} | transitions, START)}
-    table = np.zeros([len(number) + 1, END + 1], np.int32)
-    for state, after in transitions.items():
-        table[number[state], list(after)] = [number.get(s, NOWHERE) for s in after.values()]
-    is_empty_a_match = table[table[START, SPACE], END] != NOWHERE
-    table[START, END] = START if is_empty_a_match else NOWHERE
-    return table
+        )
+    if done.returncode:
+        raise Faults(f"regex: takes more than {MAX_MEMORY // 2**20:,} MB. {SMALLER}")
+    return np.load(io.BytesIO(done.stdout))
 
 
 def _without_dead_ends(states, edges, is_useful):

@@ -146,17 +146,8 @@ class Decoder(tf.Module, Answering):
         return self._texts.it.vocabulary()
 
     @tf.function(autograph=False, input_signature=[ROWS])
-    def prefix_cache(self, token_ids):
-        """What `prefix` of other functions is, of tokens that prompts may begin with.
-
-        It never changes an answer: of each prompt as much is taken from it as is the same.
-
-        Args:
-            token_ids: int tensor [length], as `tokenize` gives, `[BOS]` first and no `[SEP]`.
-
-        Returns:
-            A dictionary of tensors.
-        """
+    def prefix_of(self, token_ids):
+        """`prefix_cache` of tokens, int tensor [length]."""
         return self.steps.prefix(token_ids)
 
     def no_prefix(self):
@@ -173,7 +164,30 @@ class Decoder(tf.Module, Answering):
         stop = self.detokenize(self.answer_ids(stop))  # in the form that answers have
         stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
         out = self._continue(token_ids, max_new_tokens, controls, prefix, stop)
+        count = self._until_stop(out["token_ids"], stop)
+        is_kept = tf.range(tf.shape(out["token_ids"])[1]) < count[:, None]
+        out = {name: tf.where(is_kept, each, tf.zeros_like(each)) for name, each in out.items()}
         return {"responses": cut(self.detokenize(out["token_ids"]), stop), **out}
+
+    def _until_stop(self, token_ids, stop):
+        """The fewest tokens of each row whose text has a stop string; all where none has."""
+        columns = tf.range(tf.shape(token_ids)[1])
+
+        def halve(low, high):
+            middle = (low + high) // 2
+            texts = self.detokenize(tf.where(columns < middle[:, None], token_ids, 0))
+            is_enough = has_stopped(texts, stop)
+            return tf.where(is_enough, low, middle + 1), tf.where(is_enough, middle, high)
+
+        none = tf.zeros(tf.shape(token_ids)[:1], tf.int32)
+        all_ = none + tf.shape(token_ids)[1]
+        return tf.cond(
+            tf.size(stop) > 0,
+            lambda: tf.while_loop(lambda low, high: tf.reduce_any(low < high), halve, (none, all_))[
+                0
+            ],
+            lambda: all_,
+        )
 
     def _continue_ids(self, token_ids, max_new_tokens, controls, prefix):
         """Answers to prompts, every argument a tensor.
@@ -204,7 +218,7 @@ class Decoder(tf.Module, Answering):
             **{name: tf.fill(rows, controls[name]) for name in PER_ROW},
             "max_new_tokens": tf.fill(rows, max_new_tokens),
             "row": tf.range(rows[0]),
-            **{name: _in_bucket(controls[name]) for name in TABLES},
+            **{name: controls[name] for name in TABLES},
         }
 
         def sample():
@@ -213,8 +227,9 @@ class Decoder(tf.Module, Answering):
 
         def search():
             penalties = controls["length_penalty"], controls["early_stopping"]
+            of_beams = step_controls | {name: _in_bucket(controls[name]) for name in TABLES}
             shared = self.steps.shared()
-            found = self._search(state, tf.zeros([groups]), step_controls, penalties, shared)
+            found = self._search(state, tf.zeros([groups]), of_beams, penalties, shared)
             return tuple(tf.reshape(x[:, :answers], [groups * answers, -1]) for x in found)
 
         tokens, log_probs = tf.cond(beams > 1, search, sample)
@@ -283,6 +298,7 @@ class Decoder(tf.Module, Answering):
             A dictionary like `state`.
         """
         state = as_state(state, self.steps.cache_specs)
+        controls = controls | {name: _in_bucket(controls[name]) for name in TABLES}
         limit = tf.minimum(controls["max_new_tokens"], self.max_length)
         rows, steps = tf.shape(limit)[0], _bucket(tf.reduce_max(limit), 1)
         uniform = tf.cond(

@@ -120,7 +120,7 @@ def _signatures(decoder, text):
         "decode_steps": _signature(decode_steps, state | {"count": NUMBER} | STEP_SPECS),
         "row_controls": _signature(row_controls, {"rows": NUMBER}),
         "prefix_cache": _signature(
-            lambda given: decoder.prefix_cache(given["prefix_ids"]), {"prefix_ids": ROWS}
+            lambda given: decoder.prefix_of(given["prefix_ids"]), {"prefix_ids": ROWS}
         ),
     }
     if not text:
@@ -216,9 +216,9 @@ class ExportedDecoder(Answering):
         """The id of `[EOS]`."""
         return int(self._call("vocabulary")["end"])
 
-    def prefix_cache(self, token_ids):
-        """As `Decoder.prefix_cache`."""
-        return self._call("prefix_cache", prefix_ids=tf.cast(token_ids, tf.int32))
+    def prefix_of(self, token_ids):
+        """As `Decoder.prefix_of`."""
+        return self._call("prefix_cache", prefix_ids=token_ids)
 
     def no_prefix(self):
         """As `Decoder.no_prefix`."""
@@ -233,7 +233,10 @@ class ExportedDecoder(Answering):
     def answer(self, token_ids, max_new_tokens, controls, stop, prefix):
         """As `Decoder.answer`."""
         inputs = {"token_ids": token_ids, "max_new_tokens": max_new_tokens}
-        inputs |= {"stop": stop} if self.has_text else {}
+        if self.has_text:
+            inputs["stop"] = stop
+        elif tf.size(stop) > 0:
+            raise Faults(f"{self._path}: was exported with --text false and knows no stop strings")
         return self._call("generate_ids_with", **inputs, **controls, **prefix)
 
     def continue_ids(self, token_ids, max_new_tokens, controls, prefix):

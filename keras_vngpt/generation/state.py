@@ -55,7 +55,7 @@ def with_token(state, token, log_probability):
     more = tf.cast(~state.done, tf.int32)
     return state._replace(
         tokens=put(state.tokens, token),
-        log_probabilities=put(state.log_probabilities, log_probability),
+        log_probabilities=put(state.log_probabilities, tf.where(state.done, 0.0, log_probability)),
         lengths=state.lengths + more,
         answered=state.answered + more,
         clock=state.clock + 1,
