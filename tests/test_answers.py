@@ -56,6 +56,7 @@ def beams_by_hand(model, prompt, beams, length, penalty, early):
             row = np.array([[*prompt, *tokens]])
             logits = model({"token_ids": row, "padding_mask": np.ones_like(row)})[0, -1]
             shares = tf.nn.log_softmax(logits).numpy()
+            shares[0] = -np.inf  # the padding never comes
             best = np.argsort(-shares)[: 2 * beams]
             found += [(score + shares[i], [*tokens, int(i)]) for i in best]
         found = sorted(found, key=lambda each: -each[0])[: 2 * beams]
@@ -93,6 +94,19 @@ def test_beams_are_those_of_a_search_by_hand(decoder_kind, preprocessor, beams, 
             assert share.sum() / len(tokens) ** penalty == pytest.approx(score, rel=1e-3)
     best = decoder.generate_ids(ids, 7, **given).numpy()
     np.testing.assert_array_equal(best, found[:, 0, : best.shape[1]])
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
+def test_beams_of_a_prompt_do_not_depend_on_its_neighbours(decoder, penalty):
+    rng = np.random.default_rng(1)
+    rows = [[2, *rng.integers(5, 99, n).tolist(), 3] for n in (3, 1, 9, 5, 2, 7)]
+    given = {"num_beams": 3, "num_return_sequences": 3, "length_penalty": penalty}
+    ids = tf.ragged.constant(rows, tf.int32).to_tensor()
+    together = decoder.generate_ids(ids, 12, **given).numpy().reshape([6, 3, -1])
+    for row, answers in zip(rows, together, strict=True):
+        alone = decoder.generate_ids(tf.constant([row], tf.int32), 12, **given).numpy()
+        np.testing.assert_array_equal(answers[:, : alone.shape[1]], alone)
+        assert not answers[:, alone.shape[1] :].any()
 
 
 def test_log_probabilities_are_the_models_own(model, decoder):

@@ -19,8 +19,14 @@ ANSWER = [0, 3, 0]
 
 
 @tf.function(jit_compile=True, autograph=False)
+def chosen(logits, state, uniform, controls):
+    return choose(processed(logits, state, END + 1, controls), uniform, END + 1, controls)
+
+
 def compiled(logits, state, uniform, controls):
-    return choose(processed(logits, state, END, controls), uniform, END, controls)
+    """The choice among tokens that are all one more: 0 is the padding, and the likeliest here."""
+    logits = tf.pad(tf.constant(logits, tf.float32), [[0, 0], [1, 0]], constant_values=99.0)
+    return chosen(logits, state, uniform, controls).numpy() - 1
 
 
 @functools.cache
@@ -30,7 +36,7 @@ def numbers(seed, rows, steps):
 
 def state_of(rows, prompt, answer, node=0, turn=0):
     """Rows with these tokens so far, and two columns more; `turn` columns have gone around."""
-    tokens = np.roll([*prompt, *answer, 0, 0], turn)
+    tokens = np.roll([*(t + 1 for t in [*prompt, *answer]), 0, 0], turn)
     length = len(prompt) + len(answer)
     return State(
         tokens=tf.constant(np.tile(tokens, (rows, 1)), tf.int32),
@@ -49,15 +55,17 @@ def of_rows(rows, given, tables=()):
     controls, _ = as_tensors(given)
     numbers = {name: tf.fill([rows], controls[name]) for name in PER_ROW}
     numbers |= {"max_new_tokens": tf.fill([rows], 99), "row": tf.range(rows)}
-    return numbers | {name: controls[name] for name in TABLES} | dict(tables)
+    tables = {name: controls[name] for name in TABLES} | dict(tables)
+    for name in ("bad_words", "constraint_tokens"):
+        tables[name] = tf.where(tables[name] < 0, -1, tables[name] + 1)
+    return numbers | tables
 
 
 def draw(logits, given, prompt=PROMPT, answer=ANSWER, tables=(), **place):
     """The next token of as many rows as there are logits, all with the same tokens so far."""
     rows = len(logits)
     state, uniform = state_of(rows, prompt, answer, **place), numbers(0, rows, 1)[:, 0]
-    logits = tf.constant(logits, tf.float32)
-    return compiled(logits, state, uniform, of_rows(rows, given, tables)).numpy()
+    return compiled(logits, state, uniform, of_rows(rows, given, tables))
 
 
 def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
@@ -171,6 +179,20 @@ def test_a_bad_word_that_begins_before_the_row_does_not_count():
     assert 1 in drawn
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["repetition_penalty", "presence_penalty", "frequency_penalty"])
+def test_a_penalty_that_is_no_number_changes_nothing(name, odd):
+    logits = np.tile(LOGITS, (200, 1))
+    np.testing.assert_array_equal(
+        draw(logits, {"temperature": 1.0, name: odd}), draw(logits, {"temperature": 1.0})
+    )
+
+
+@pytest.mark.parametrize("min_p", [np.nan, 2.0])
+def test_with_a_share_that_no_token_has_the_likeliest_comes(min_p):
+    assert set(draw(np.tile(LOGITS, (200, 1)), {"temperature": 1.0, "min_p": min_p})) == {0}
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 1e30])
 def test_nothing_comes_but_what_a_constraint_allows(temperature):
     tables = {
@@ -198,9 +220,9 @@ def test_each_row_has_controls_of_its_own():
     together = {name: tf.stack([of_rows(1, each)[name][0] for each in given]) for name in PER_ROW}
     logits, uniform = np.random.default_rng(0).normal(size=(5, 8)), numbers(3, 5, 1)[:, 0]
     state = state_of(5, PROMPT, ANSWER)
-    mixed = compiled(tf.constant(logits, tf.float32), state, uniform, of_rows(5, {}) | together)
+    mixed = compiled(logits, state, uniform, of_rows(5, {}) | together)
     for i, each in enumerate(given):
-        one = tf.constant(logits[i : i + 1], tf.float32), state_of(1, PROMPT, ANSWER)
+        one = logits[i : i + 1], state_of(1, PROMPT, ANSWER)
         assert mixed[i] == compiled(*one, uniform[i : i + 1], of_rows(1, each))[0]
 
 

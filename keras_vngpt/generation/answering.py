@@ -96,25 +96,32 @@ class Answering:
             )
         ids = self.tokenize([prompt]) if isinstance(prompt, str) else tf.constant([prompt])
         state = self.prefill(ids, length, prefix)
-        stop = [s.decode() for s in self.detokenize(self.answer_ids(stop)).numpy() if s]
+        stop = [s.decode() for s in stop.numpy() if s]
         of_rows = {name: tensors[name][None] for name in PER_ROW}
         of_rows |= {"max_new_tokens": length[None], "row": tf.constant([0])}
         controls = of_rows | {name: tensors[name] for name in TABLES}
-        start, shown, done = int(state["clock"]) + 1, 0, False
+        start, shown = int(state["clock"]) + 1, 0
         for i in range(2**31):
             count = FIRST_STEPS[i] if i < len(FIRST_STEPS) else STEPS
             state = self.decode_steps(state, tf.constant(count), controls)
-            tokens = state["tokens"][:, start : int(state["clock"]) + 1]
-            text = self.detokenize(tokens).numpy()[0].decode(errors="replace")
-            ends = [text.index(s) for s in stop if s in text]
-            done = bool(ends) or bool(state["done"][0])
-            text = text[: min(ends, default=len(text))]
+            last = int(state["clock"]) + 1
+            text = self._text(state, start, last)
+            done = bool(state["done"][0])
+            if any(s in text for s in stop):
+                # As `generate` ends: with the first token that completes a stop string.
+                texts = (self._text(state, start, n) for n in range(last - count, last + 1))
+                text, done = next(t for t in texts if any(s in t for s in stop)), True
+                text = text[: min(text.index(s) for s in stop if s in text)]
             until = len(text) if done else settled(text, stop)
             if until > shown:
                 yield text[shown:until]
                 shown = until
             if done:
                 return
+
+    def _text(self, state, start, limit):
+        tokens = state["tokens"][:, start:limit]
+        return self.detokenize(tokens).numpy()[0].decode(errors="replace")
 
     def warm_up(self, batches=(1,), max_new_tokens=None):
         """Compile what answers of these shapes need, so that the first user does not wait.

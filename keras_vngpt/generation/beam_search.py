@@ -28,6 +28,7 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         - [Vijayakumar et al., 2018](https://arxiv.org/abs/1610.02424), section 2, beam search.
     """
     length_penalty, early_stopping = penalties
+    length_penalty = tf.clip_by_value(length_penalty, -10.0, 10.0)  # scores stay above `NEVER`
     groups, rows = tf.shape(groups)[0], tf.shape(state.lengths)[0]
     beams = rows // groups
     first_row = tf.range(groups)[:, None] * beams
@@ -43,17 +44,17 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         shape = [groups, tf.shape(parents)[1], -1]
         return tf.reshape(state.tokens, shape), tf.reshape(state.log_probabilities, shape)
 
-    def is_done(i, state, scores, answers):
+    def is_settled(i, scores, answers):
         """Groups, bool tensor [groups], that nothing can become better in."""
         length = tf.pow(tf.cast(tf.maximum(i, 1), tf.float32), length_penalty)
         worst, hope = tf.reduce_min(answers[0], axis=1), scores[:, 0] / length
         is_full = (worst > NEVER) & (early_stopping | (hope <= worst))
-        return is_full | (scores[:, 0] <= NEVER / 2) | of_beams(state.done)[:, 0, 0]
+        return is_full | (scores[:, 0] <= NEVER / 2)
 
-    def is_open(i, *loop):
-        return (i < limit) & ~tf.reduce_all(is_done(i, *loop))
+    def is_open(i, state, done, *_):
+        return (i < limit) & ~tf.reduce_all(done)
 
-    def body(i, state, scores, answers):
+    def body(i, state, done, scores, answers):
         logits, cache = steps.step(state.newest(), state.lengths, state.clock, state.cache, shared)
         size = tf.shape(logits)[1]
         raw = tf.nn.log_softmax(logits)
@@ -65,11 +66,10 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         log_probs = tf.gather(tf.reshape(of_beams(raw), [groups, -1]), place, batch_dims=1)
         is_last = (i + 1 >= limit) | (of_beams(state.lengths)[:, 0] + 1 >= max_length)
         is_end = (chosen == end) | is_last
-        is_open_group = ~is_done(i, state, scores, answers)[:, None]
 
         # Answers: the best of those that were there and of those that end here.
         length = tf.pow(tf.cast(i + 1, tf.float32), length_penalty)
-        is_answer = is_open_group & is_end & (tf.range(2 * beams) < beams) & (best > NEVER / 2)
+        is_answer = ~done[:, None] & is_end & (tf.range(2 * beams) < beams) & (best > NEVER / 2)
         new = tf.where(is_answer, best / length, NEVER), *finish(state, parents, chosen, log_probs)
         both = [tf.concat(pair, axis=1) for pair in zip(answers, new, strict=True)]
         kept, order = tf.math.top_k(both[0], beams)
@@ -85,7 +85,9 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         token = tf.reshape(chosen, [-1])
         state = state._replace(node=next_node(state.node, token, controls))
         state = with_token(state, token, tf.reshape(log_probs, [-1]))
-        return i + 1, state, scores, answers
+        # Once done, always done: a group must not open again while others go on.
+        done |= is_settled(i + 1, scores, answers)
+        return i + 1, state, done, scores, answers
 
     # Beams of a group are alike at first: all but one have no share, or each would come again.
     scores = tf.repeat(tf.where(tf.range(beams) == 0, 0.0, NEVER)[None], groups, axis=0)
@@ -94,8 +96,9 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         of_beams(state.tokens),
         of_beams(state.log_probabilities),
     )
-    state = state._replace(done=state.done | (limit <= 0))
-    *_, (_, tokens, log_probs) = tf.while_loop(is_open, body, (0, state, scores, none))
+    done = of_beams(state.done)[:, 0, 0]
+    state = state._replace(done=tf.zeros_like(state.done))
+    *_, (_, tokens, log_probs) = tf.while_loop(is_open, body, (0, state, done, scores, none))
     return tokens, log_probs
 
 

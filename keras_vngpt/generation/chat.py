@@ -44,6 +44,8 @@ def chat(
             prompt = input("\n> ").strip()
         except EOFError:
             prompt = ""
+        except UnicodeDecodeError:
+            raise Faults("prompt: not valid UTF-8") from None
         if not sys.stdin.isatty():
             print(prompt)  # a transcript shows the questions too
         if not prompt:

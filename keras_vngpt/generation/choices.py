@@ -35,10 +35,14 @@ def automaton(token_ids, end):
     is_new = (tf.transpose(first[1:]) == tf.range(answers)[:, None]) & (tokens != 0)
     edges = tf.stack([node[:, :-1], tokens, node[:, 1:]], axis=-1)
     edges = tf.boolean_mask(edges, is_new)
-    edges = tf.gather(edges, tf.argsort(edges[:, 0], stable=True))
-    nodes = (length + 2) * answers
+    # Only nodes that there are have a number, the start 0.
+    ends = tf.concat([[0], tf.reshape(tf.gather(edges, [0, 2], axis=1), [-1])], axis=0)
+    used, number = tf.unique(ends)
+    from_to = tf.reshape(number[1:], [-1, 2])
+    order = tf.argsort(from_to[:, 0], stable=True)
+    start, tokens, to = (tf.gather(x, order) for x in (from_to[:, 0], edges[:, 1], from_to[:, 1]))
 
     def table(values, padding):
-        return tf.RaggedTensor.from_value_rowids(values, edges[:, 0], nodes).to_tensor(padding)
+        return tf.RaggedTensor.from_value_rowids(values, start, tf.size(used)).to_tensor(padding)
 
-    return {"constraint_tokens": table(edges[:, 1], -1), "constraint_nodes": table(edges[:, 2], 0)}
+    return {"constraint_tokens": table(tokens, -1), "constraint_nodes": table(to, 0)}

@@ -26,11 +26,11 @@ class Controls:
     """draw from the likeliest tokens that together have this probability"""
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """draw from tokens with at least this share of the likeliest one's probability"""
-    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 1.0
     """above 1, a token that was used c times is r^c times less likely"""
-    presence_penalty: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    presence_penalty: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] = 0.0
     """taken from the logit of each token that the answer has already"""
-    frequency_penalty: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] = 0.0
     """taken from the logit of a token as often as the answer has it already"""
     no_repeat_ngram_size: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """no run of this many tokens comes twice, the prompt counted; 0 allows all"""
@@ -40,7 +40,7 @@ class Controls:
     """answers to each prompt: drawn one by one, or the best of a beam search"""
     num_beams: Annotated[int, Field(ge=1, le=MOST_ANSWERS)] = 1
     """more than 1 looks for the likeliest whole answer, from this many beginnings at once"""
-    length_penalty: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    length_penalty: Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)] = 1.0
     """beams are compared by log-probability over length to this power: above 0, longer answers"""
     early_stopping: bool = False
     """end a beam search with as many answers as beams, though a better one might come"""
@@ -106,7 +106,13 @@ def as_tensors(given, decoder=None):
         tables |= decoder.choices(tf.constant(values["choices"]))
     if values["regex"]:
         tables |= decoder.regex(values["regex"])
-    return {**controls, **tables}, tf.constant(values["stop"], tf.string)
+    stop = tf.constant(values["stop"], tf.string)
+    if values["stop"]:
+        # In the form that answers have: NFC, and tone marks where the model puts them. Only behind
+        # something does a space at the beginning survive.
+        stop = decoder.detokenize(decoder.answer_ids("\n" + stop))
+        stop = tf.strings.substr(stop, 1, -1)
+    return {**controls, **tables}, stop
 
 
 def resolve_controls(max_new_tokens, controls):

@@ -2,10 +2,6 @@
 
 import tensorflow as tf
 
-from keras_vngpt.text.tokenizer import CONTROL_SYMBOLS, EOS
-
-END = CONTROL_SYMBOLS.index(EOS)
-
 
 def conversation_ids(decoder, prompts, responses):
     """Token ids of a conversation that waits for its next response.
@@ -21,12 +17,14 @@ def conversation_ids(decoder, prompts, responses):
     Example:
         >>> conversation_ids(decoder, ["Chào bạn", "Bật đèn"], ["Chào bạn!"])
     """
-    turns = decoder.tokenize([*prompts, *responses])
-    turns = [[i for i in turn if i] for turn in turns.numpy().tolist()]
-    requests, answers = turns[: len(prompts)], turns[len(prompts) :]
-    ids = []
+
+    def turns(ids):
+        return [[i for i in turn if i] for turn in ids.numpy().tolist()]
+
+    requests, ids = turns(decoder.tokenize(tf.constant(prompts))), []
+    answers = turns(decoder.answer_ids(tf.constant(responses, tf.string)))
     for request, answer in zip(requests, answers, strict=False):
-        ids += [*request, *answer[1:-1], END]
+        ids += [*request, *answer, int(decoder.end)]
     return ids + requests[-1]
 
 

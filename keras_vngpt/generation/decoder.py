@@ -161,7 +161,6 @@ class Decoder(tf.Module, Answering):
 
     def _answer(self, token_ids, max_new_tokens, controls, stop, prefix):
         """`continue_ids` with texts too, `responses`, that end before a stop string."""
-        stop = self.detokenize(self.answer_ids(stop))  # in the form that answers have
         stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
         out = self._continue(token_ids, max_new_tokens, controls, prefix, stop)
         count = self._until_stop(out["token_ids"], stop)
@@ -246,12 +245,17 @@ class Decoder(tf.Module, Answering):
 
         def more(state):
             state = self.decode_steps(state, count, controls)
-            texts = self.detokenize(state["tokens"][:, width:])
+            texts = tf.cond(
+                tf.size(stop) > 0,
+                lambda: self.detokenize(state["tokens"][:, width:]),
+                lambda: tf.fill(tf.shape(state["done"]), ""),
+            )
             return ({**state, "done": state["done"] | has_stopped(texts, stop)},)
 
-        # The first steps are outside of the loop: without stop strings there are no others.
-        (state,) = more(state)
-        return tf.while_loop(lambda state: ~tf.reduce_all(state["done"]), more, (state,))[0]
+        shapes = tf.nest.map_structure(lambda t: tf.TensorShape([None] * t.shape.rank), state)
+        return tf.while_loop(
+            lambda state: ~tf.reduce_all(state["done"]), more, (state,), shape_invariants=(shapes,)
+        )[0]
 
     def _prefill(self, token_ids, max_new_tokens, prefix):
         """Prompts into a cache.

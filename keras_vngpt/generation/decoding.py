@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.sampling import choose, next_node, processed
+from keras_vngpt.generation.sampling import choose, next_node, processed, without_padding
 from keras_vngpt.generation.state import with_token
 
 
@@ -30,7 +30,8 @@ def decode(steps, state, count, limit, uniform, controls, shared, end, max_lengt
     def body(i, state):
         logits, cache = steps.step(state.newest(), state.lengths, state.clock, state.cache, shared)
         if controls is None:
-            token, node = tf.argmax(logits, axis=-1, output_type=tf.int32), state.node
+            token = tf.argmax(without_padding(logits), axis=-1, output_type=tf.int32)
+            node = state.node
         else:
             place = tf.minimum(state.answered, tf.shape(uniform)[1] - 1)
             changed = processed(logits, state._replace(cache=()), end, controls)

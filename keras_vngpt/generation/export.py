@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import tensorflow as tf
+
 from keras_vngpt.faults import Faults
+from keras_vngpt.generation.controls import check_texts
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
@@ -41,7 +44,8 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         raise Faults(f"{path}: {error}") from None
     if not isinstance(decoder, Decoder):
         raise Faults(f"{path}: is an export already. Give the run folder it came from")
-    to = Path(to) if to else Path(path) / "export" / "1"
+    check_texts("to", [to or ""])
+    to = Path(to).resolve() if to else Path(path) / "export" / "1"
     if (
         to.exists()
         and not (to / "saved_model.pb").is_file()
@@ -53,4 +57,6 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         save_decoder(decoder, to, text=text)
     except OSError as error:
         raise Faults(f"{to}: cannot be written ({error.strerror or error})") from None
+    except tf.errors.OpError as error:  # TensorFlow writes the weights: a full disk
+        raise Faults(f"{to}: cannot be written ({error.message.splitlines()[0]})") from None
     return to

@@ -79,7 +79,12 @@ def processed(logits, state, end, controls):
     )
     too_early = state.answered < controls["min_new_tokens"]
     is_end = tf.range(tf.shape(logits)[1]) == end
-    return tf.where(too_early[:, None] & is_end, NEVER, logits)
+    return without_padding(tf.where(too_early[:, None] & is_end, NEVER, logits))
+
+
+def without_padding(logits):
+    """Logits with which token 0 cannot come: it would look like the end of an answer."""
+    return tf.where(tf.range(tf.shape(logits)[1]) == 0, NEVER, logits)
 
 
 @tf.function(
@@ -120,7 +125,12 @@ def next_node(node, token, controls):
 def _penalized(logits, tokens, is_used, is_answer, controls):
     """Less of what was there: p / r^c, and OpenAI's penalties, which count answers alone."""
     repetition = tf.math.log(controls["repetition_penalty"])
-    presence, frequency = controls["presence_penalty"], controls["frequency_penalty"]
+    penalties = repetition, controls["presence_penalty"], controls["frequency_penalty"]
+    # One that is no number, or has no end, changes nothing.
+    penalties = (
+        tf.where(tf.math.is_finite(p), tf.clip_by_value(p, -1e9, 1e9), 0.0) for p in penalties
+    )
+    repetition, presence, frequency = penalties
 
     def penalized():
         size = tf.shape(logits)[1]
@@ -210,7 +220,8 @@ def _sample(logits, uniform, controls):
     total = tf.reduce_sum(weights, axis=-1)
     floor = _lowest(logits, lambda above: _sum(weights, above) < controls["top_p"] * total)
     weights = tf.where((logits >= floor) | (logits == 0.0), weights, 0.0)
-    weights = tf.where(weights >= controls["min_p"][:, None], weights, 0.0)
+    is_likely = (weights >= controls["min_p"][:, None]) | (logits == 0.0)
+    weights = tf.where(is_likely, weights, 0.0)
     # The first token with which the sum of the weights is beyond the number that was drawn.
     target = uniform * tf.reduce_sum(weights, axis=-1)
     columns = tf.range(size)
