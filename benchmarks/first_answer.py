@@ -31,11 +31,13 @@ model = tf.saved_model.load(sys.argv[1])
 loaded = time.perf_counter() - start
 controls = dict(temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
 controls = {name: tf.constant(value) for name, value in controls.items()}
+prompts = {"prompts": tf.constant(["Bật quạt phòng ngủ lên mức 2"])}
+if "generate" not in model.signatures:
+    prompts = {"token_ids": tf.range(5, 21)[None]}
+generate = model.signatures["generate_ids" if "token_ids" in prompts else "generate"]
 for _ in range(2):
-    texts = model.signatures["generate"](
-        prompts=tf.constant(["Bật quạt phòng ngủ lên mức 2"]), max_new_tokens=tf.constant(16),
-        **controls
-    )["responses"].numpy()
+    answer = generate(**prompts, max_new_tokens=tf.constant(16), **controls)
+    next(iter(answer.values())).numpy()
     print(loaded, time.perf_counter() - start)
 """
 
@@ -45,12 +47,13 @@ def main():
     parser.add_argument("--preset", choices=PRESETS, default="small")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--weights", choices=KINDS, default="float32")
+    parser.add_argument("--ids", action="store_true", help="an export that takes and gives ids")
     given = parser.parse_args()
     tokenizer = keras_vngpt.train_tokenizer(read_documents(["samples:prose"]), 2_000)
     backbone = VnGPTBackbone(**PRESETS[given.preset], max_sequence_length=512)
     model = VnGPTCausalLM(backbone, VnGPTCausalLMPreprocessor(tokenizer, 512))
     with tempfile.TemporaryDirectory() as folder:
-        save_decoder(Decoder(model, weights=given.weights), f"{folder}/1")
+        save_decoder(Decoder(model, weights=given.weights), f"{folder}/1", text=not given.ids)
         found = []
         for _ in range(given.rounds):
             command = [sys.executable, "-c", ALONE, f"{folder}/1"]

@@ -175,7 +175,7 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         is_request = isinstance(x, dict)
         texts = tf.reshape(tf.convert_to_tensor(x["prompts"] if is_request else x), [-1])
         token_ids = self._prompt_ids(texts, tf.constant(is_request), length)
-        token_ids = token_ids.to_tensor(shape=[None, length])
+        token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
         return {
             "token_ids": token_ids,
             "padding_mask": token_ids != self.tokenizer.pad_token_id,
@@ -183,18 +183,19 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _prompt_ids(self, texts, is_request, length):
+        """int tensor [batch, width], padded on the right with `[PAD]`, which is 0."""
         ids = self.tokenizer(texts)
-        n = ids.nrows()
-        room = tf.cast(length, "int64") - 1 - tf.cast(is_request, "int64")
-        start = ids.row_limits() - tf.minimum(ids.row_lengths(), room)
-        return tf.concat(
-            [
-                _column(n, self.tokenizer.start_token_id),
-                _slices(ids.values, start, ids.row_limits()),
-                _column(n, self.tokenizer.sep_token_id)[:, : tf.cast(is_request, "int32")],
-            ],
-            axis=1,
-        )
+        more = tf.cast(is_request, "int32")  # a place for [SEP]
+        size = tf.cast(ids.row_lengths(), "int32")
+        kept = tf.maximum(tf.minimum(size, tf.cast(length, "int32") - 1 - more), 0)[:, tf.newaxis]
+        column = tf.range(tf.maximum(tf.reduce_max(kept), 0) + 1 + more)
+        source = column - 1 + size[:, tf.newaxis] - kept
+        is_text = (column > 0) & (column <= kept)
+        padded = tf.pad(ids.to_tensor(), [[0, 0], [0, 1]])  # there may be no column at all
+        token_ids = tf.gather(padded, tf.where(is_text, source, 0), batch_dims=1)
+        special = tf.where(is_request & (column == kept + 1), self.tokenizer.sep_token_id, 0)
+        special = tf.where(column == 0, self.tokenizer.start_token_id, special)
+        return tf.where(is_text, token_ids, special)
 
     def generate_postprocess(self, x):
         """Padded ids to strings, the control symbols left out."""
@@ -238,10 +239,6 @@ def _as_turns(x):
 
 def _is_nested(strings):
     return isinstance(strings, (list, tuple)) and any(isinstance(s, (list, tuple)) for s in strings)
-
-
-def _column(rows, token_id):
-    return tf.RaggedTensor.from_uniform_row_length(tf.fill([rows], token_id), 1)
 
 
 def _slices(values, start, limit):

@@ -43,6 +43,7 @@ def automaton(token_ids, end):
     start, tokens, to = (tf.gather(x, order) for x in (from_to[:, 0], edges[:, 1], from_to[:, 1]))
 
     def table(values, padding):
-        return tf.RaggedTensor.from_value_rowids(values, start, tf.size(used)).to_tensor(padding)
+        rows = tf.RaggedTensor.from_value_rowids(values, start, tf.size(used), validate=False)
+        return rows.to_tensor(padding)
 
     return {"constraint_tokens": table(tokens, -1), "constraint_nodes": table(to, 0)}

@@ -61,13 +61,14 @@ def _signatures(decoder, text):
         controls = {name: given.get(name, value) for name, value in default.items()}
         before = {name: given.get(name, value) for name, value in decoder.no_prefix().items()}
         most = given.get("max_new_tokens", tf.constant(decoder.max_length))
-        if not text:
-            out = decoder.continue_ids(given["token_ids"], most, controls, before)
-        else:
-            rest = most, controls, given.get("stop", no_stop), before
-            to_texts = "prompts" in given
+        to_texts = "prompts" in given
+        prompts = given["prompts" if to_texts else "token_ids"]
+        if "stop" in given:
             answer = decoder.answer_texts if to_texts else decoder.answer
-            out = answer(given["prompts" if to_texts else "token_ids"], *rest)
+            out = answer(prompts, most, controls, given["stop"], before)
+        else:
+            answer = decoder.continue_texts if to_texts else decoder.continue_ids
+            out = answer(prompts, most, controls, before)
         return {name: out[name] for name in outputs or out}
 
     def prefill(given):

@@ -23,7 +23,7 @@ class VnGPTTexts:
     def prompt_ids(self, texts, room):
         """Prompts as ids, int tensor [batch, length], padded on the right with 0."""
         instruct = tf.constant(self._instruct)
-        return self._preprocessor._prompt_ids(texts, instruct, room).to_tensor()
+        return self._preprocessor._prompt_ids(texts, instruct, room)
 
     def answer_ids(self, texts):
         """Texts as the ids of an answer, without `[EOS]`, padded like prompts."""
