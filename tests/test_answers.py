@@ -405,7 +405,10 @@ def test_a_saved_model_explains_its_controls_to_who_has_tensorflow_alone(run):
 def test_an_export_without_text_says_what_it_lacks(run, tmp_path):
     keras_vngpt.export(run, to=str(tmp_path / "1"), text=False)
     decoder = ExportedDecoder(tmp_path / "1")
+    decoder.warm_up(max_new_tokens=4)
     assert decoder.generate_ids([[2, 7, 3]], 4, temperature=1.0).shape[0] == 1
+    with pytest.raises(Faults, match="was exported with --text false and has no answer_ids"):
+        decoder.generate_ids([[2, 7, 3]], 4, stop=["a"])
     with pytest.raises(Faults, match="was exported with --text false and has no choices"):
         decoder.generate_ids([[2, 7, 3]], 4, choices=["a"])
 

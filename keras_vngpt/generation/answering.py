@@ -19,6 +19,8 @@ class Answering:
     `decode_steps`.
     """
 
+    has_text = True  # whether it takes texts, not only ids
+
     def generate(self, prompts, max_new_tokens=None, prefix=None, **controls):
         """Answer texts.
 
@@ -138,9 +140,12 @@ class Answering:
         """
         for batch in batches:
             for controls in ({}, {"temperature": 1.0}):
+                if not self.has_text:
+                    self.generate_ids(tf.ones([batch, 1]), max_new_tokens, **controls)
+                    continue
                 self.generate([""] * batch, max_new_tokens, **controls)
-                for _ in self.stream("", max_new_tokens, **controls) if batch == 1 else ():
-                    break
+                if batch == 1:
+                    next(self.stream("", max_new_tokens, **controls), None)
 
     def prefix_cache(self, prompt):
         """What `prefix` of other functions is: how prompts begin, computed once.

@@ -234,10 +234,7 @@ class ExportedDecoder(Answering):
     def answer(self, token_ids, max_new_tokens, controls, stop, prefix):
         """As `Decoder.answer`."""
         inputs = {"token_ids": token_ids, "max_new_tokens": max_new_tokens}
-        if self.has_text:
-            inputs["stop"] = stop
-        elif tf.size(stop) > 0:
-            raise Faults(f"{self._path}: was exported with --text false and knows no stop strings")
+        inputs |= {"stop": stop} if self.has_text else {}
         return self._call("generate_ids_with", **inputs, **controls, **prefix)
 
     def continue_ids(self, token_ids, max_new_tokens, controls, prefix):
