@@ -446,7 +446,7 @@ def test_empty_batches_of_every_signature(run):
     state = signatures["prefill"](token_ids=none, max_new_tokens=tf.constant(4))
     assert state["tokens"].shape[0] == 0
     assert signatures["score"](texts=texts)["log_probability"].shape == (0,)
-    assert signatures["choices"](texts=texts)["constraint_tokens"].shape[0] == 0
+    assert signatures["choices"](texts=texts)["constraint_tokens"].shape == (1, 0)
     assert signatures["bad_words"](texts=texts)["bad_words"].shape[0] == 0
     controls = signatures["controls"]()
     for name in ("bad_words", "constraint_tokens", "constraint_nodes"):
