@@ -141,3 +141,18 @@ def test_the_loss_divides_by_the_weights_alone(model, preprocessor):
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x))
     true = float(tf.reduce_sum(nll * w) / tf.reduce_sum(w))
     assert float(model.compute_loss(x, y, model(x), w)) == pytest.approx(true, rel=1e-5)
+
+
+@pytest.mark.parametrize("eos_weight", [1.0, 0.0])
+@pytest.mark.parametrize("length", [1, 3, 6, 16])
+def test_texts_to_score_are_the_first_stage(tokenizer, length, eos_weight):
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, length, eos_weight=eos_weight)
+    texts = ["", "A B C D", "B", "A B C D A B C D"]
+    x, *expected = preprocessor(texts)
+    token_ids, lengths, *found = preprocessor._first_stage(tf.constant(texts), length)
+    assert np.array_equal(lengths, tf.reduce_sum(x["padding_mask"], axis=-1))
+    for each, other in zip((x["token_ids"], *expected), (token_ids, *found), strict=True):
+        assert np.array_equal(each[:, : other.shape[1]], other)
+        assert not np.any(each[:, other.shape[1] :])
+    nothing = preprocessor._first_stage(tf.zeros([0], tf.string), length)
+    assert [len(each) for each in nothing] == [0, 0, 0, 0]

@@ -160,6 +160,31 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         }
         return token_ids, target, weight, cuts
 
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _first_stage(self, texts, length):
+        """What the call gives for texts, as wide as the longest, in a graph of few operations.
+
+        Args:
+            texts: string tensor [batch].
+            length: int, the longest row.
+
+        Returns:
+            `(token_ids, lengths, target, sample_weight)`, [batch, width] and of `lengths` [batch].
+        """
+        special, ids = self.tokenizer, self.tokenizer(texts)
+        size = tf.cast(ids.row_lengths(), "int32")[:, tf.newaxis]
+        column = tf.range(tf.minimum(tf.maximum(tf.reduce_max(size), 0) + 1, length))
+        padded = tf.pad(ids.to_tensor(), [[0, 0], [0, 1]])  # a place for [EOS], or for nothing
+        last = special.end_token_id if self.eos_weight else special.pad_token_id
+        target = tf.where(column < size, padded[:, : tf.size(column)], last)
+        is_row = column <= size
+        target = tf.where(is_row, target, special.pad_token_id)
+        token_ids = tf.pad(target, [[0, 0], [1, 0]], constant_values=special.start_token_id)
+        token_ids = tf.where(is_row, token_ids[:, :-1], special.pad_token_id)
+        weight = tf.where(column < size, 1.0, self.eos_weight)
+        lengths = tf.reduce_sum(tf.cast(is_row, "int32"), axis=-1)
+        return token_ids, lengths, target, tf.where(is_row, weight, 0.0)
+
     def generate_preprocess(self, x, sequence_length=None):
         """Prompts to padded ids: `[BOS] text`, or `[BOS] REQ [SEP]` for `{"prompts": ...}`.
 

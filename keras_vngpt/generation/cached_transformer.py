@@ -113,10 +113,14 @@ class CachedTransformer(tf.Module):
         Returns:
             `(logits, cache)`: float tensor [batch, vocabulary_size], and the new cache.
         """
-        keys, values = cache
-        is_one = token_ids.shape[0] == 1
         shape = [self.num_layers, None, token_ids.shape[0], self.num_heads, None, None]
-        keys, values = tf.ensure_shape(keys, shape), tf.ensure_shape(values, shape)
+        cache = (tf.ensure_shape(each, shape) for each in cache)
+        return self._step(token_ids, lengths, clock, *cache, shared)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _step(self, token_ids, lengths, clock, keys, values, shared):
+        """`step` as a function, for one row and for several: each is in a SavedModel once."""
+        is_one = token_ids.shape[0] == 1
         columns = tf.shape(keys)[1] * BLOCK
         clock = tf.math.floormod(clock, columns)
         age = tf.math.floormod(clock - tf.range(columns), columns)
@@ -224,12 +228,16 @@ class CachedTransformer(tf.Module):
         before = {name: prefix[f"prefix_{name}"][:, :known] for name in ("keys", "values")}
         rest = angles, number, new_number, hidden_scores, place, before
         x = self.weights.embedding.columns(tf.gather_nd(token_ids, place))
-        cache = []
-        layers, _ = self.shared()
-        for layer, weights in enumerate(layers):  # a `while_loop` takes a tenth more time
-            x, *keys_values = self._hidden_layer(weights, x, rest, tf.constant(layer))
-            cache.append(keys_values)
-        return x, *(tf.stack(each) for each in zip(*cache, strict=True))
+        layers = self.num_layers
+
+        def one_layer(layer, x, keys, values):
+            x, key, value = self._hidden_layer(self.weights.whole_layer(layer), x, rest, layer)
+            return layer + 1, x, keys.write(layer, key), values.write(layer, value)
+
+        shape = [None, None, self.num_heads, self.head_dim]
+        none = (tf.TensorArray(tf.float32, layers, element_shape=shape) for _ in range(2))
+        _, x, *cache = tf.while_loop(lambda layer, *_: layer < layers, one_layer, (0, x, *none))
+        return x, *(each.stack() for each in cache)
 
     @tf.function(autograph=False, reduce_retracing=True)
     def _hidden_layer(self, weights, x, rest, layer):

@@ -17,7 +17,7 @@ from keras_vngpt.generation.controls import (
     TABLES,
     TEXTS,
 )
-from keras_vngpt.generation.decoding import decode
+from keras_vngpt.generation.decoding import decode, log_probability
 from keras_vngpt.generation.keras_hub_steps import Held, KerasHubSteps
 from keras_vngpt.generation.sampling import draws, is_plain
 from keras_vngpt.generation.state import (
@@ -114,12 +114,12 @@ class Decoder(tf.Module, Answering):
             `(log_probability, token_count)`, float and int tensors [batch].
         """
         token_ids, lengths, target, weight = self._texts.it.examples(texts, self.max_length)
-        is_token = tf.range(tf.shape(token_ids)[1]) < lengths[:, None]
+        place = tf.where(tf.range(tf.shape(token_ids)[1]) < lengths[:, None])
         logits = self.steps.logits(_to_the_right(token_ids, lengths), lengths)
-        target = tf.boolean_mask(target, is_token)
-        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
-        nll = tf.RaggedTensor.from_row_lengths(nll * tf.boolean_mask(weight, is_token), lengths)
-        return -tf.reduce_sum(nll, -1), tf.reduce_sum(tf.cast(weight > 0, tf.int32), -1)
+        target = tf.gather_nd(target, place)
+        log_probs = log_probability(logits, target) * tf.gather_nd(weight, place)
+        total = tf.math.unsorted_segment_sum(log_probs, place[:, 0], tf.size(lengths))
+        return total, tf.reduce_sum(tf.cast(weight > 0, tf.int32), -1)
 
     def _prompt_room(self, max_new_tokens):
         """The longest prompt: a longer one would leave no place for an answer."""

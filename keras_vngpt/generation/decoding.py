@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.sampling import choose, next_node, processed, without_padding
-from keras_vngpt.generation.state import with_token
+from keras_vngpt.generation.controls import NUMBER, ROWS
+from keras_vngpt.generation.sampling import LOGITS, choose, next_node, processed, without_padding
+from keras_vngpt.generation.state import state_specs, with_token
 
 
 def decode(steps, state, count, limit, uniform, controls, shared, end, max_length):
@@ -29,24 +30,41 @@ def decode(steps, state, count, limit, uniform, controls, shared, end, max_lengt
 
     def body(i, state):
         logits, cache = steps.step(state.newest(), state.lengths, state.clock, state.cache, shared)
+        before = state._replace(cache=())
         if controls is None:
-            token = tf.argmax(without_padding(logits), axis=-1, output_type=tf.int32)
-            node = state.node
+            token, node = likeliest(logits), state.node
         else:
             place = tf.minimum(state.answered, tf.shape(uniform)[1] - 1)
-            changed = processed(logits, state._replace(cache=()), end, controls)
+            changed = processed(logits, before, end, controls)
             token = choose(changed, tf.gather(uniform, place, batch_dims=1), end, controls)
             node = next_node(state.node, token, controls)
-        token = tf.ensure_shape(tf.where(state.done, 0, token), state.done.shape)
-        return i + 1, written(state, token, log_probability(logits, token), node, cache, limit)
-
-    def written(state, token, log_probability, node, cache, limit):
-        state = with_token(state, token, log_probability)
-        is_over = (token == end) | (state.answered >= limit) | (state.lengths >= max_length)
-        return state._replace(done=state.done | is_over, node=node, cache=cache)
+        after = _written(before, logits, token, node, limit, end, max_length)
+        # Whether there is one row is known here, and not in a function for any number.
+        after = tf.nest.map_structure(
+            lambda new, old: tf.ensure_shape(new, old.shape), after, before
+        )
+        return i + 1, after._replace(cache=cache)
 
     state = state._replace(done=state.done | (limit <= state.answered))
     return tf.while_loop(is_open, body, (0, state))[1]
+
+
+# Functions of their own, for any batch: they stand in a SavedModel once.
+@tf.function(
+    autograph=False, input_signature=[state_specs(), LOGITS, ROWS, ROWS, ROWS, NUMBER, NUMBER]
+)
+def _written(state, logits, token, node, limit, end, max_length):
+    """The state with the tokens that were chosen, rows that ended with them done."""
+    token = tf.where(state.done, 0, token)
+    state = with_token(state, token, log_probability(logits, token))
+    is_over = (token == end) | (state.answered >= limit) | (state.lengths >= max_length)
+    return state._replace(done=state.done | is_over, node=node)
+
+
+@tf.function(autograph=False, input_signature=[LOGITS])
+def likeliest(logits):
+    """The likeliest token of each row, int tensor [batch]."""
+    return tf.argmax(without_padding(logits), axis=-1, output_type=tf.int32)
 
 
 def log_probability(logits, token):

@@ -37,8 +37,7 @@ class VnGPTTexts:
 
     def examples(self, texts, length):
         """`(token_ids, lengths, target, sample_weight)` of texts, the ids padded like prompts."""
-        inputs, target, weight = self._preprocessor(texts, sequence_length=length)
-        return inputs["token_ids"], tf.reduce_sum(inputs["padding_mask"], axis=-1), target, weight
+        return self._preprocessor._first_stage(texts, length)
 
     def vocabulary(self):
         """The bytes of each token, string tensor [vocabulary_size]."""

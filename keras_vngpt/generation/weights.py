@@ -53,6 +53,11 @@ class Matrix(tf.Module):
         scales = [None] * (len(halves) // 2) if self.scale is None else tf.unstack(self.scale)
         return list(zip(zip(halves[::2], halves[1::2], strict=True), scales, strict=True))
 
+    def of(self, layer):
+        """The same of one layer, an int tensor; outside of XLA it is no copy either."""
+        scale = None if self.scale is None else self.scale[layer]
+        return tuple(tf.unstack(self.values[layer])), scale
+
     def times(self, x, layer):
         """A product with one layer.
 
@@ -130,6 +135,13 @@ class DecoderWeights(tf.Module):
         """The same of one layer, an int tensor, for a batch of one."""
         return {
             name: number if isinstance(weights, Matrix) else weights[number]
+            for name, weights in self._of_layers()
+        }
+
+    def whole_layer(self, number):
+        """The same with matrices for any batch, outside of XLA."""
+        return {
+            name: weights.of(number) if isinstance(weights, Matrix) else weights[number]
             for name, weights in self._of_layers()
         }
 
