@@ -15,8 +15,8 @@ class Answering:
     """Generation for Python callers, over the tensor functions of a decoder.
 
     A decoder has `tokenize`, `detokenize`, `answer_ids`, `vocabulary`, `end`, and functions from
-    tensors to dictionaries of tensors: `answer`, `answer_texts`, `continue_ids`, `prefill` and
-    `decode_steps`.
+    tensors to dictionaries of tensors: `answer`, `answer_texts`, `answer_without_texts`,
+    `prefill` and `decode_steps`.
     """
 
     has_text = True  # whether it takes texts, not only ids
@@ -66,7 +66,7 @@ class Answering:
         out = (
             self.answer(token_ids, length, controls, stop, prefix)
             if tf.size(stop) > 0
-            else self.continue_ids(token_ids, length, controls, prefix)
+            else self.answer_without_texts(token_ids, length, controls, prefix)
         )
         ids = out["token_ids"]
         return (ids, out["log_probabilities"]) if logprobs else ids

@@ -95,7 +95,7 @@ class CachedTransformer(tf.Module):
     @tf.function(autograph=False)
     def shared(self):
         """What all steps of a batch share, made outside of XLA, where it is no copy."""
-        return self.weights.layers(), self.weights.head()
+        return self.weights.matrices(), self.weights.head()
 
     def step(self, token_ids, lengths, clock, cache, shared):
         """One token for each row, within XLA.
@@ -133,8 +133,8 @@ class CachedTransformer(tf.Module):
         }
 
         def one_layer(layer, *state):
-            weights = None if is_one else shared[0][layer]
-            return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, weights, rest)
+            matrices = None if is_one else shared[0][layer]
+            return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, matrices, rest)
 
         state = 0, self.weights.embedding.columns(token_ids), keys, values
         if is_one:
@@ -147,9 +147,11 @@ class CachedTransformer(tf.Module):
         return head.times(x, tf.constant(0) if is_one else shared[1]), (keys, values)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _step_layer(self, layer, x, keys, values, weights, rest):
+    def _step_layer(self, layer, x, keys, values, matrices, rest):
         """One layer of `step`; a function of its own stands in a SavedModel once."""
-        weights = weights or self.weights.layer(layer)
+        is_one = matrices is None
+        weights = self.weights.layer_for_one(layer) if is_one else self.weights.vectors(layer)
+        weights |= matrices or {}
         query, key, value = self._query_key_value(weights, x, rest["angles"])
         block, column = rest["clock"] // BLOCK, rest["clock"] % BLOCK
         start, end = [layer, block, 0, 0], [0, column]
@@ -231,7 +233,7 @@ class CachedTransformer(tf.Module):
         layers = self.num_layers
 
         def one_layer(layer, x, keys, values):
-            x, key, value = self._hidden_layer(self.weights.whole_layer(layer), x, rest, layer)
+            x, key, value = self._hidden_layer(self.weights.layer(layer), x, rest, layer)
             return layer + 1, x, keys.write(layer, key), values.write(layer, value)
 
         shape = [None, None, self.num_heads, self.head_dim]

@@ -81,6 +81,7 @@ class Decoder(tf.Module, Answering):
         self.continue_texts = _traced(self._continue_texts, TEXTS, NUMBER, SPECS, prefix)
         self.answer = _traced(self._answer, IDS, NUMBER, SPECS, TEXTS, prefix)
         self.continue_ids = _traced(self._continue_ids, IDS, NUMBER, SPECS, prefix)
+        self.answer_without_texts = _traced(self._answer_without_texts, IDS, NUMBER, SPECS, prefix)
         self.prefill = _traced(self._prefill, IDS, NUMBER, prefix)
         self.decode_steps = _traced(self._decode_steps, state, NUMBER, STEP_SPECS)
 
@@ -161,15 +162,16 @@ class Decoder(tf.Module, Answering):
         return self.answer(ids, max_new_tokens, controls, stop, prefix)
 
     def _continue_texts(self, prompts, max_new_tokens, controls, prefix):
-        """The same without stop strings: a smaller graph, and so an earlier first answer."""
+        """The same without beams and stop strings: a smaller graph, an earlier first answer."""
         ids = self._texts.it.prompt_ids(prompts, self._prompt_room(max_new_tokens))
         out = self.continue_ids(ids, max_new_tokens, controls, prefix)
         return {"responses": self.detokenize(out["token_ids"]), **out}
 
     def _answer(self, token_ids, max_new_tokens, controls, stop, prefix):
-        """`continue_ids` with texts too, `responses`, that end before a stop string."""
+        """`continue_ids` with beams, and texts, `responses`, that end before a stop string."""
         stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
-        out = self._continue(token_ids, max_new_tokens, controls, prefix, stop)
+        beams = controls["num_beams"]
+        out = self._answers(token_ids, max_new_tokens, controls, prefix, beams, stop)
         count = self._until_stop(out["token_ids"], stop)
         is_kept = tf.range(tf.shape(out["token_ids"])[1]) < count[:, None]
         out = {name: tf.where(is_kept, each, tf.zeros_like(each)) for name, each in out.items()}
@@ -196,7 +198,7 @@ class Decoder(tf.Module, Answering):
         )
 
     def _continue_ids(self, token_ids, max_new_tokens, controls, prefix):
-        """Answers to prompts, every argument a tensor.
+        """Answers to prompts, every argument a tensor; without beams.
 
         Args:
             token_ids: int tensor [batch, length], padded on the right with 0.
@@ -208,16 +210,24 @@ class Decoder(tf.Module, Answering):
             A dictionary: `token_ids`, int [batch * num_return_sequences, new], padded with 0, and
             `log_probabilities`, float like it.
         """
-        return self._continue(token_ids, max_new_tokens, controls, prefix, None)
+        return self._answers(token_ids, max_new_tokens, controls, prefix)
 
-    def _continue(self, token_ids, max_new_tokens, controls, prefix, stop):
-        beams = tf.clip_by_value(controls["num_beams"], 1, MOST_ANSWERS)
+    def _answer_without_texts(self, token_ids, max_new_tokens, controls, prefix):
+        """`continue_ids` with beams."""
+        return self._answers(token_ids, max_new_tokens, controls, prefix, controls["num_beams"])
+
+    def _answers(self, token_ids, max_new_tokens, controls, prefix, beams=None, stop=None):
+        """What nobody asks for, beams or stop strings, is not in the graph."""
         answers = tf.clip_by_value(controls["num_return_sequences"], 1, MOST_ANSWERS)
-        answers = tf.where(beams > 1, tf.minimum(answers, beams), answers)
+        of_prompt = answers
+        if beams is not None:
+            beams = tf.clip_by_value(beams, 1, MOST_ANSWERS)
+            answers = tf.where(beams > 1, tf.minimum(answers, beams), answers)
+            of_prompt = tf.maximum(beams, answers)
         batch = tf.shape(token_ids)[0]
         groups = _bucket(batch, 1)
         prompts = tf.pad(token_ids, [[0, groups - batch], [0, 0]])
-        prompts = tf.repeat(prompts, tf.maximum(beams, answers), axis=0)
+        prompts = tf.repeat(prompts, of_prompt, axis=0)
         state = self.prefill(prompts, max_new_tokens, prefix)
         rows, width = tf.shape(prompts)[:1], state["clock"] + 1
         step_controls = {
@@ -238,8 +248,8 @@ class Decoder(tf.Module, Answering):
             found = self._search(state, tf.zeros([groups]), of_beams, penalties, shared)
             return tuple(tf.reshape(x[:, :answers], [groups * answers, -1]) for x in found)
 
-        tokens, log_probs = tf.cond(beams > 1, search, sample)
-        tokens, log_probs = (x[: batch * answers, width:] for x in (tokens, log_probs))
+        out = sample() if beams is None else tf.cond(beams > 1, search, sample)
+        tokens, log_probs = (x[: batch * answers, width:] for x in out)
         longest = tf.maximum(tf.reduce_max(_used(tokens)), 0)
         return {"token_ids": tokens[:, :longest], "log_probabilities": log_probs[:, :longest]}
 
@@ -320,19 +330,15 @@ class Decoder(tf.Module, Answering):
         of_rows = [name for name in State._fields if name not in ("clock", "cache")]
         first = {name: getattr(state, name)[0][None] for name in of_rows}
 
-        def advance(state, limit, shared):
-            rest = count, limit, uniform
-            return tf.cond(
-                is_plain(controls),
-                # What is asked for most, and first, compiles sooner without the controls in it.
-                lambda: self._decode(state, *rest, None, shared),
-                lambda: self._decode(state, *rest, controls, shared),
-            )
+        def one(controls):
+            rest = count, limit[0][None], uniform
+            return self._decode(state._replace(**first), *rest, controls, ())
 
         state = tf.cond(
             tf.equal(rows, 1),
-            lambda: advance(state._replace(**first), limit[0][None], ()),
-            lambda: advance(state, limit, self.steps.shared()),
+            # A greedy answer, asked for first and most, compiles sooner without the controls in it.
+            lambda: tf.cond(is_plain(controls), lambda: one(None), lambda: one(controls)),
+            lambda: self._decode(state, count, limit, uniform, controls, self.steps.shared()),
         )
         return as_dictionary(state)
 

@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.answering import Answering
-from keras_vngpt.generation.constants import merge_constants
 from keras_vngpt.generation.controls import (
     IDS,
     NUMBER,
@@ -16,6 +15,7 @@ from keras_vngpt.generation.controls import (
     TEXTS,
     as_tensors,
 )
+from keras_vngpt.generation.smaller_graph import shrink
 from keras_vngpt.generation.state import dictionary_specs, named_cache
 from keras_vngpt.whole import whole
 
@@ -44,7 +44,7 @@ def save_decoder(decoder, path, text=True):
         if text:
             exported.assets = decoder.assets
         tf.saved_model.save(exported, str(partial), signatures=_signatures(decoder, text))
-        merge_constants(partial)
+        shrink(partial)
 
 
 def _signatures(decoder, text):
@@ -63,12 +63,12 @@ def _signatures(decoder, text):
         most = given.get("max_new_tokens", tf.constant(decoder.max_length))
         to_texts = "prompts" in given
         prompts = given["prompts" if to_texts else "token_ids"]
-        if "stop" in given:
-            answer = decoder.answer_texts if to_texts else decoder.answer
-            out = answer(prompts, most, controls, given["stop"], before)
+        rest = most, controls, *([given["stop"]] if "stop" in given else []), before
+        if "num_beams" in given:
+            of_ids = decoder.answer if text else decoder.answer_without_texts
+            out = (decoder.answer_texts if to_texts else of_ids)(prompts, *rest)
         else:
-            answer = decoder.continue_texts if to_texts else decoder.continue_ids
-            out = answer(prompts, most, controls, before)
+            out = (decoder.continue_texts if to_texts else decoder.continue_ids)(prompts, *rest)
         return {name: out[name] for name in outputs or out}
 
     def prefill(given):
@@ -237,8 +237,8 @@ class ExportedDecoder(Answering):
         inputs |= {"stop": stop} if self.has_text else {}
         return self._call("generate_ids_with", **inputs, **controls, **prefix)
 
-    def continue_ids(self, token_ids, max_new_tokens, controls, prefix):
-        """As `Decoder.continue_ids`."""
+    def answer_without_texts(self, token_ids, max_new_tokens, controls, prefix):
+        """As `Decoder.answer_without_texts`."""
         no_stop = tf.zeros([0], tf.string)
         return self.answer(token_ids, max_new_tokens, controls, no_stop, prefix)
 

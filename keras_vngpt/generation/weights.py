@@ -80,13 +80,15 @@ class Matrix(tf.Module):
         together = math.gcd(inputs, TOGETHER)
         rest = inputs // together
         rows = tf.reshape(self.values, [-1, 2, rest, together, self.half])
-        shape, size = tf.constant([2, rest, self.half]), tf.constant([1, 2, rest, 1, self.half])
-        start, sums = tf.stack([layer, 0, 0, 0, 0]), []
-        for i, part_of_x in enumerate(tf.unstack(tf.reshape(x, [rest, together, 1]), axis=1)):
-            part = tf.slice(rows, start + [0, 0, 0, i, 0], size)
-            sums.append(part_of_x * _floats(tf.reshape(part, shape)))
-        y = tf.reduce_sum(tf.add_n(sums), axis=1)
-        y = tf.reshape(y, [1, 2 * self.half])[:, : self.outputs]
+        parts_of_x = tf.unstack(tf.reshape(x, [1, 1, rest, together, 1, 1]), axis=3)
+        start, size = tf.stack([layer, 0, 0, 0, 0]), tf.constant([1, 2, rest, 1, self.half])
+        y = tf.add_n(
+            [
+                part_of_x * _floats(tf.slice(rows, start + [0, 0, 0, i, 0], size))
+                for i, part_of_x in enumerate(parts_of_x)
+            ]
+        )
+        y = tf.reshape(tf.reduce_sum(y, axis=2), [1, 2 * self.half])[:, : self.outputs]
         return y if self.scale is None else y * self.scale[layer]
 
     def columns(self, indices):
@@ -123,35 +125,30 @@ class DecoderWeights(tf.Module):
         self.final_norm = _vectors(1, hidden)
         self.assign(backbone)
 
-    def layers(self):
-        """For each layer a dictionary of its vectors and of what `Matrix.each` gives."""
-        every = {
-            name: weights.each() if isinstance(weights, Matrix) else tf.unstack(weights)
-            for name, weights in self._of_layers()
-        }
+    def matrices(self):
+        """For each layer a dictionary of what `Matrix.each` gives."""
+        every = {name: matrix.each() for name, matrix in self._of_layers(Matrix)}
         return [dict(zip(every, of, strict=True)) for of in zip(*every.values(), strict=True)]
 
-    def layer(self, number):
-        """The same of one layer, an int tensor, for a batch of one."""
-        return {
-            name: number if isinstance(weights, Matrix) else weights[number]
-            for name, weights in self._of_layers()
-        }
+    def vectors(self, layer):
+        """The vectors of one layer, an int tensor, by their names."""
+        return {name: vectors[layer] for name, vectors in self._of_layers(tf.Variable)}
 
-    def whole_layer(self, number):
-        """The same with matrices for any batch, outside of XLA."""
-        return {
-            name: weights.of(number) if isinstance(weights, Matrix) else weights[number]
-            for name, weights in self._of_layers()
-        }
+    def layer(self, number):
+        """The vectors of a layer, an int tensor, and what `Matrix.times` takes outside of XLA."""
+        matrices = {name: matrix.of(number) for name, matrix in self._of_layers(Matrix)}
+        return matrices | self.vectors(number)
+
+    def layer_for_one(self, number):
+        """The same within XLA, for a batch of one."""
+        return dict.fromkeys(dict(self._of_layers(Matrix)), number) | self.vectors(number)
 
     def head(self):
         """The embedding as the matrix from hidden states to logits."""
         return self.embedding.each()[0]
 
-    def _of_layers(self):
-        kinds = Matrix, tf.Variable
-        named = [(name, value) for name, value in vars(self).items() if isinstance(value, kinds)]
+    def _of_layers(self, kind):
+        named = [(name, value) for name, value in vars(self).items() if isinstance(value, kind)]
         return [(name, value) for name, value in named if name not in ("embedding", "final_norm")]
 
     def assign(self, backbone):
