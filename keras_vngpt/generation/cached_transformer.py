@@ -260,9 +260,10 @@ class CachedTransformer(tf.Module):
     def _query_key_value(self, weights, x, angles):
         """Rotated query and key, and value, [tokens, num_heads, head_dim]; the query is scaled."""
         x = self._product("query_key_value", weights, _norm(x, weights["attention_norm"]))
-        x = tf.reshape(x, [-1, 3, self.num_heads, self.head_dim])
-        query = rotate(_norm(x[:, 0], weights["query_norm"]), angles) * self.head_dim**-0.5
-        return query, rotate(_norm(x[:, 1], weights["key_norm"]), angles), x[:, 2]
+        x = tf.reshape(x, [-1, 3 * self.num_heads, self.head_dim])
+        query_key, value = tf.split(x, [2 * self.num_heads, self.num_heads], axis=1)
+        query_key = rotate(_norm(query_key, weights["query_key_norm"]), angles)
+        return *tf.split(query_key, 2, axis=1), value
 
     def _after_attention(self, weights, x, mean):
         x += self._product("attention_output", weights, tf.reshape(mean, tf.shape(x)))

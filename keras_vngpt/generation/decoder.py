@@ -92,7 +92,7 @@ class Decoder(tf.Module, Answering):
     @tf.function(autograph=False, input_signature=[TEXTS])
     def tokenize(self, prompts):
         """Prompts, string tensor [batch], to the ids that `generate_ids` takes."""
-        return self._texts.it.prompt_ids(prompts, self.max_length)
+        return self._texts.it.prompt_ids(prompts, tf.constant(self.max_length))
 
     @tf.function(autograph=False, input_signature=[IDS])
     def detokenize(self, token_ids):

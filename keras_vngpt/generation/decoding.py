@@ -69,5 +69,4 @@ def likeliest(logits):
 
 def log_probability(logits, token):
     """Of a token of each row, float tensor [batch], from logits [batch, vocabulary_size]."""
-    chosen = tf.gather(logits, token, batch_dims=1)
-    return chosen - tf.reduce_logsumexp(logits, axis=-1)
+    return tf.gather(tf.nn.log_softmax(logits), token, batch_dims=1)

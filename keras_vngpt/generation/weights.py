@@ -80,15 +80,10 @@ class Matrix(tf.Module):
         together = math.gcd(inputs, TOGETHER)
         rest = inputs // together
         rows = tf.reshape(self.values, [-1, 2, rest, together, self.half])
-        parts_of_x = tf.unstack(tf.reshape(x, [1, 1, rest, together, 1, 1]), axis=3)
-        start, size = tf.stack([layer, 0, 0, 0, 0]), tf.constant([1, 2, rest, 1, self.half])
-        y = tf.add_n(
-            [
-                part_of_x * _floats(tf.slice(rows, start + [0, 0, 0, i, 0], size))
-                for i, part_of_x in enumerate(parts_of_x)
-            ]
-        )
-        y = tf.reshape(tf.reduce_sum(y, axis=2), [1, 2 * self.half])[:, : self.outputs]
+        parts_of_x = tf.unstack(tf.reshape(x, [1, rest, together, 1]), axis=2)
+        parts = zip(parts_of_x, tf.unstack(rows, axis=3), strict=True)
+        y = tf.add_n([part_of_x * _floats(tf.gather(part, layer)) for part_of_x, part in parts])
+        y = tf.reshape(tf.reduce_sum(y, axis=1), [1, 2 * self.half])[:, : self.outputs]
         return y if self.scale is None else y * self.scale[layer]
 
     def columns(self, indices):
@@ -111,13 +106,12 @@ class DecoderWeights(tf.Module):
     def __init__(self, backbone, kind="float32"):
         super().__init__()
         layers, wide = backbone.num_layers, backbone.intermediate_dim
-        hidden, head = backbone.hidden_dim, backbone.hidden_dim // backbone.num_heads
+        hidden, heads = backbone.hidden_dim, backbone.num_heads
         # The embedding is [hidden_dim, vocabulary_size]: the head reads all of it for each token.
         self.embedding = Matrix(1, hidden, backbone.vocabulary_size, kind)
         self.attention_norm = _vectors(layers, hidden)
         self.query_key_value = Matrix(layers, hidden, 3 * hidden, kind)
-        self.query_norm = _vectors(layers, head)
-        self.key_norm = _vectors(layers, head)
+        self.query_key_norm = _vectors(layers, 2 * heads, hidden // heads)
         self.attention_output = Matrix(layers, hidden, hidden, kind)
         self.feedforward_norm = _vectors(layers, hidden)
         self.gate_up = Matrix(layers, hidden, 2 * wide, kind)
@@ -162,9 +156,15 @@ class DecoderWeights(tf.Module):
                 ]
             )
 
-        for name in ("attention_norm", "query_norm", "key_norm", "feedforward_norm"):
-            scales = [_numpy(getattr(layer, name).scale) for layer in backbone.transformer_layers]
-            getattr(self, name).assign(scales)
+        def scales(name):
+            return [_numpy(getattr(layer, name).scale) for layer in backbone.transformer_layers]
+
+        # Scores are products of queries over the root of their size: here it costs nothing.
+        _, twice_heads, head_dim = self.query_key_norm.shape
+        both = np.stack([np.array(scales("query_norm")) * head_dim**-0.5, scales("key_norm")], 1)
+        self.query_key_norm.assign(np.repeat(both, twice_heads // 2, axis=1))
+        self.attention_norm.assign(scales("attention_norm"))
+        self.feedforward_norm.assign(scales("feedforward_norm"))
         self.query_key_value.assign(all_layers("query", "key", "value"))
         self.attention_output.assign(all_layers("attention_output"))
         self.gate_up.assign(all_layers("gate", "up"))
@@ -173,8 +173,8 @@ class DecoderWeights(tf.Module):
         self.final_norm.assign(_numpy(backbone.final_norm.scale)[None])
 
 
-def _vectors(layers, size):
-    return tf.Variable(tf.ones([layers, size]), trainable=False)
+def _vectors(layers, *shape):
+    return tf.Variable(tf.ones([layers, *shape]), trainable=False)
 
 
 def _numpy(variable):
