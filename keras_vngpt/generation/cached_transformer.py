@@ -133,7 +133,7 @@ class CachedTransformer(tf.Module):
         }
 
         def one_layer(layer, *state):
-            matrices = None if is_one else shared[0][layer]
+            matrices = self.weights.in_place(layer) if is_one else shared[0][layer]
             return layer + 1, *self._step_layer(tf.convert_to_tensor(layer), *state, matrices, rest)
 
         state = 0, self.weights.embedding.columns(token_ids), keys, values
@@ -149,9 +149,7 @@ class CachedTransformer(tf.Module):
     @tf.function(autograph=False, reduce_retracing=True)
     def _step_layer(self, layer, x, keys, values, matrices, rest):
         """One layer of `step`; a function of its own stands in a SavedModel once."""
-        is_one = matrices is None
-        weights = self.weights.layer_for_one(layer) if is_one else self.weights.vectors(layer)
-        weights |= matrices or {}
+        weights = matrices | self.weights.vectors(layer)
         query, key, value = self._query_key_value(weights, x, rest["angles"])
         block, column = rest["clock"] // BLOCK, rest["clock"] % BLOCK
         start, end = [layer, block, 0, 0], [0, column]
@@ -230,21 +228,18 @@ class CachedTransformer(tf.Module):
         before = {name: prefix[f"prefix_{name}"][:, :known] for name in ("keys", "values")}
         rest = angles, number, new_number, hidden_scores, place, before
         x = self.weights.embedding.columns(tf.gather_nd(token_ids, place))
-        layers = self.num_layers
-
-        def one_layer(layer, x, keys, values):
-            x, key, value = self._hidden_layer(self.weights.layer(layer), x, rest, layer)
-            return layer + 1, x, keys.write(layer, key), values.write(layer, value)
-
-        shape = [None, None, self.num_heads, self.head_dim]
-        none = (tf.TensorArray(tf.float32, layers, element_shape=shape) for _ in range(2))
-        _, x, *cache = tf.while_loop(lambda layer, *_: layer < layers, one_layer, (0, x, *none))
-        return x, *(each.stack() for each in cache)
+        cache = []
+        # Layer by layer: a `while_loop` is a graph no smaller, and takes a tenth more time.
+        for layer, matrices in enumerate(self.shared()[0]):
+            x, *keys_values = self._hidden_layer(tf.constant(layer), x, matrices, rest)
+            cache.append(keys_values)
+        return x, *(tf.stack(each) for each in zip(*cache, strict=True))
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _hidden_layer(self, weights, x, rest, layer):
+    def _hidden_layer(self, layer, x, matrices, rest):
         """One layer of `_all_layers`: what it gives, and its keys and values."""
         angles, number, new_number, hidden_scores, place, before = rest
+        weights = matrices | self.weights.vectors(layer)
         query, key, value = self._query_key_value(weights, x, angles)
         query = tf.gather(query, new_number)
         key = tf.gather(tf.concat([before["keys"][layer], key], axis=0), number)

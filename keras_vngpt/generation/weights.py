@@ -53,11 +53,6 @@ class Matrix(tf.Module):
         scales = [None] * (len(halves) // 2) if self.scale is None else tf.unstack(self.scale)
         return list(zip(zip(halves[::2], halves[1::2], strict=True), scales, strict=True))
 
-    def of(self, layer):
-        """The same of one layer, an int tensor; outside of XLA it is no copy either."""
-        scale = None if self.scale is None else self.scale[layer]
-        return tuple(tf.unstack(self.values[layer])), scale
-
     def times(self, x, layer):
         """A product with one layer.
 
@@ -128,14 +123,9 @@ class DecoderWeights(tf.Module):
         """The vectors of one layer, an int tensor, by their names."""
         return {name: vectors[layer] for name, vectors in self._of_layers(tf.Variable)}
 
-    def layer(self, number):
-        """The vectors of a layer, an int tensor, and what `Matrix.times` takes outside of XLA."""
-        matrices = {name: matrix.of(number) for name, matrix in self._of_layers(Matrix)}
-        return matrices | self.vectors(number)
-
-    def layer_for_one(self, number):
-        """The same within XLA, for a batch of one."""
-        return dict.fromkeys(dict(self._of_layers(Matrix)), number) | self.vectors(number)
+    def in_place(self, layer):
+        """The matrices of one layer as `Matrix.times` takes them for a batch of one."""
+        return dict.fromkeys(dict(self._of_layers(Matrix)), layer)
 
     def head(self):
         """The embedding as the matrix from hidden states to logits."""
