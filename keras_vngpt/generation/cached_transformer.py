@@ -1,5 +1,7 @@
 """The `modern` model for inference: fused weights, a cache in blocks, a token a step."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from keras_vngpt.generation.weights import DecoderWeights
 from keras_vngpt.models.transformer_decoder import rotary_angles, rotate
 
 BLOCK = 64  # columns of the cache that a step reads together
+PARTS = 4  # of a block that are added in one pass: the fastest of 1 to 16
 NOWHERE = -1e9  # a score that has no share; finite, so that a row without tokens has no NaN
 
 
@@ -39,6 +42,9 @@ class CachedTransformer(tf.Module):
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         self.weights = DecoderWeights(backbone, kind)
         heads, dim = self.num_heads, self.head_dim
+        # Looked up, for XLA makes sines anew in each layer and for each head.
+        angles = rotary_angles(tf.range(backbone.max_sequence_length), dim)
+        self._angles = tf.Variable(tf.stack(angles), trainable=False)
         self.cache_specs = tuple(
             tf.TensorSpec([self.num_layers, None, None, heads, *last], tf.float32)
             for last in ([dim, BLOCK], [BLOCK, dim])
@@ -126,7 +132,7 @@ class CachedTransformer(tf.Module):
         age = tf.math.floormod(clock - tf.range(columns), columns)
         age = tf.reshape(age, [-1, 1, 1, BLOCK])
         rest = {
-            "angles": rotary_angles(tf.maximum(lengths - 1, 0), self.head_dim),
+            "angles": self._angles_at(tf.maximum(lengths - 1, 0)),
             "clock": clock,
             "longest": tf.reduce_max(lengths),
             "hidden_scores": tf.where(age < lengths[:, None, None], 0.0, NOWHERE),
@@ -168,14 +174,14 @@ class CachedTransformer(tf.Module):
 
         def body(i, largest, total, mean):
             here = tf.math.floormod(newest - i, blocks)
-            scores = tf.reduce_sum(query[..., None] * _block(keys, layer, here), axis=2)
+            scores = _times_block(query, keys, layer, here)
             scores += tf.gather(rest["hidden_scores"], here)
             new_largest = tf.maximum(largest, tf.reduce_max(scores, axis=-1))
             shares = tf.exp(scores - new_largest[..., None])
             shrink = tf.exp(largest - new_largest)
             total = total * shrink + tf.reduce_sum(shares, axis=-1)
-            here = tf.reduce_sum(shares[..., None] * _block(values, layer, here), axis=2)
-            return i + 1, new_largest, total, mean * shrink[..., None] + here
+            mean = mean * shrink[..., None] + _times_block(shares, values, layer, here)
+            return i + 1, new_largest, total, mean
 
         zeros = tf.zeros_like(query)
         start = 0, zeros[..., 0] + NOWHERE, zeros[..., 0], zeros
@@ -221,7 +227,7 @@ class CachedTransformer(tf.Module):
         number = tf.where(is_of_first, tf.gather(of_first(number), in_first), number)
         number = tf.where(is_token & (position < known), position, number)
         new_number = tf.maximum(number - known, 0)
-        angles = rotary_angles(tf.gather_nd(position, place), self.head_dim)
+        angles = self._angles_at(tf.gather_nd(position, place))
         mask = is_token[:, None, :] & (columns[None, :] <= columns[:, None])
         hidden_scores = tf.where(mask, 0.0, NOWHERE)[:, None]
 
@@ -248,6 +254,11 @@ class CachedTransformer(tf.Module):
         mean = tf.einsum("bhqk,bkhd->bqhd", tf.nn.softmax(scores), value)
         x = self._after_attention(weights, x, tf.gather_nd(mean, place))
         return x, key, value
+
+    def _angles_at(self, positions):
+        """What `rotary_angles` gives for positions, int tensor [tokens]; no row goes beyond them."""
+        positions = tf.minimum(positions, self._angles.shape[1] - 1)
+        return tf.unstack(tf.gather(self._angles, positions, axis=1))
 
     def _product(self, name, weights, x):
         return getattr(self.weights, name).times(x, weights[name])
@@ -281,12 +292,22 @@ def _norm(x, scale):
     return x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale
 
 
-def _block(x, layer, block):
-    """One block of one layer, of [layers, blocks, batch, num_heads, ...]."""
-    size = tf.concat([[1, 1], tf.shape(x)[2:]], axis=0)
-    part = tf.slice(x, [layer, block, 0, 0, 0, 0], size)
-    part.set_shape([1, 1, *x.shape[2:]])
-    return part[0, 0]
+def _times_block(x, cache, layer, block):
+    """A product of [batch, num_heads, inputs] with one block of one layer of keys or values.
+
+    Of a batch, parts are added in one pass: of all products XLA writes to memory only these sums.
+    """
+    shape = tf.shape(cache)
+    inputs = x.shape[-1]
+    parts = 1 if x.shape[0] == 1 else math.gcd(inputs, PARTS)
+    width = inputs // parts
+    size = tf.concat([[1, 1], shape[2:4], [width], shape[5:]], axis=0)
+    starts = [[0, 0, 0, 0, i * width, 0] for i in range(parts)]
+    starts = tf.unstack(starts + tf.stack([layer, block, 0, 0, 0, 0]))
+    parts_of_x = tf.split(x[None, None, ..., None], parts, axis=4)
+    pairs = zip(parts_of_x, starts, strict=True)
+    y = tf.add_n([part_of_x * tf.slice(cache, start, size) for part_of_x, start in pairs])
+    return tf.reduce_sum(y[0, 0], axis=2)
 
 
 def _in_blocks(x, capacity):
