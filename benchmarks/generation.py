@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--new", type=int, default=240, help="new tokens")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--only", help="engines whose name has this word")
+    parser.add_argument("--only", nargs="*", default=[""], help="engines with one of these words")
     parser.add_argument("--cases", nargs="*", default=list(CASES), metavar="|".join(CASES))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def run(given, folder, sizes):
         commands["transformers"] = [*peer, "transformers"], {}
         commands["CTranslate2 float32"] = [*peer, "float32"], BOUND
         commands["CTranslate2 int8"] = [*peer, "int8"], BOUND
-    commands = {n: c for n, c in commands.items() if not given.only or given.only in n}
+    commands = {n: c for n, c in commands.items() if any(w in n for w in given.only)}
     engines = {
         name: Worker([*command, folder, given.threads], environment)
         for name, (command, environment) in commands.items()

@@ -256,8 +256,8 @@ class CachedTransformer(tf.Module):
         return x, key, value
 
     def _angles_at(self, positions):
-        """What `rotary_angles` gives for positions, int tensor [tokens]; no row goes beyond them."""
-        positions = tf.minimum(positions, self._angles.shape[1] - 1)
+        """What `rotary_angles` gives for positions, int tensor [tokens]."""
+        positions = tf.minimum(positions, self._angles.shape[1] - 1)  # no row goes beyond
         return tf.unstack(tf.gather(self._angles, positions, axis=1))
 
     def _product(self, name, weights, x):
