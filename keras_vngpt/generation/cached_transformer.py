@@ -4,6 +4,7 @@ import math
 
 import keras
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python.xla import dynamic_slice
 
 from keras_vngpt.generation.controls import IDS, ROWS
 from keras_vngpt.generation.state import nothing_of
@@ -306,7 +307,7 @@ def _times_block(x, cache, layer, block):
     starts = tf.unstack(starts + tf.stack([layer, block, 0, 0, 0, 0]))
     parts_of_x = tf.split(x[None, None, ..., None], parts, axis=4)
     pairs = zip(parts_of_x, starts, strict=True)
-    y = tf.add_n([part_of_x * tf.slice(cache, start, size) for part_of_x, start in pairs])
+    y = tf.add_n([part_of_x * dynamic_slice(cache, start, size) for part_of_x, start in pairs])
     return tf.reduce_sum(y[0, 0], axis=2)
 
 

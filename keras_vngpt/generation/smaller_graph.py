@@ -29,8 +29,7 @@ def shrink(folder):
     for meta_graph in model.meta_graphs:
         _inline_functions(meta_graph)
         for function in meta_graph.graph_def.library.function:
-            # Gradients that a layer defines by itself find constants by their names.
-            if not any("_gradient_op_type" in node.attr for node in function.node_def):
+            if not _has_gradients(function):
                 _merge_nodes(function)
     path.write_bytes(model.SerializeToString())
 
@@ -75,7 +74,13 @@ def _functions_of(node):
 
 def _is_inlined(function, uses):
     is_compiled_alone = "_XlaMustCompile" in function.attr and function.attr["_XlaMustCompile"].b
-    return uses[function.signature.name] == 1 and not is_compiled_alone
+    stays = is_compiled_alone or _has_gradients(function)
+    return uses[function.signature.name] == 1 and not stays
+
+
+def _has_gradients(function):
+    """Whether a layer defines a gradient by itself, which finds functions and nodes by name."""
+    return any("_gradient_op_type" in node.attr for node in function.node_def)
 
 
 def _inline(function, call, called):
