@@ -124,6 +124,7 @@ def command(function, schema=None, show=None):
         schema: where its settings are declared, if not in its own signature.
         show: function that prints what the verb returns.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has Vietnamese letters
     schema = schema or function
     names = {**leaves(function), **leaves(schema)}
     parser = argparse.ArgumentParser(

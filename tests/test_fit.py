@@ -421,6 +421,12 @@ def test_preview_shows_token_target_and_weight(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_terminal_without_vietnamese_letters_shows_which_they_are():
+    done = verb("generate", "--help", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert r"B\u1eadt qu\u1ea1t" in done.stdout
+
+
 @pytest.mark.parametrize(
     "name", ["augment", "fit", "preview", "generate", "chat", "evaluate", "export"]
 )
