@@ -196,10 +196,14 @@ class Memory(tf.Module):
         self.calls.assign_add(1)
         return tf.size(words)
 
+    @tf.function(autograph=False)
+    def double(self, size):
+        return 2 * size
+
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
     def call(self, words):
         before, calls = self.table.lookup(words), self.calls.read_value()
-        size = self.learn(words)
+        size = self.double(self.learn(words))
         after = self.table.lookup(words)
         # The same twice, a constant twice, and a sum that nothing needs.
         twice = tf.size(words) * 2 + tf.size(words) * 2
@@ -237,7 +241,7 @@ def test_a_smaller_graph_computes_the_same_in_the_same_order(tmp_path):
         assert out == {
             "before": known,
             "calls": calls,
-            "size": 2,
+            "size": 4,
             "after": [1000, 1001],
             "calls_after": calls + 1,
             "twice": 8,

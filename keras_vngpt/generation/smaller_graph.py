@@ -44,24 +44,25 @@ def _inline_functions(meta_graph):
     gone, done = set(), set()
 
     def visit(function):
+        """What is called first, so that it is as small as it gets when it is moved."""
+        if function.signature.name in done:
+            return
         done.add(function.signature.name)
-        called = {
-            node.name: functions[name]
-            for node in function.node_def
-            for name in _functions_of(node)
-            if name in functions
-        }
-        for each in called.values():
-            if each.signature.name not in done:
-                visit(each)
-        for node in list(function.node_def):
-            if node.op in CALLS and _is_inlined(each := called[node.name], uses):
-                _inline(function, node, each)
-                gone.add(each.signature.name)
+        for node in function.node_def:
+            for name in _functions_of(node):
+                if name in functions:
+                    visit(functions[name])
+        calls = [] if _has_gradients(function) else [n for n in function.node_def if n.op in CALLS]
+        for name in [call.name for call in calls]:
+            # As it is now: its inputs may come from a function that was just moved here.
+            call = next(node for node in function.node_def if node.name == name)
+            called = functions[call.attr["f"].func.name]
+            if _is_inlined(called, uses):
+                _inline(function, _copy(call), called)
+                gone.add(called.signature.name)
 
     for function in library.function:
-        if function.signature.name not in done:
-            visit(function)
+        visit(function)
     kept = [_copy(each) for each in library.function if each.signature.name not in gone]
     del library.function[:]
     library.function.extend(kept)
@@ -107,7 +108,8 @@ def _inline(function, call, called):
     outputs = enumerate(called.signature.output_arg)
     same = {f"{call.name}:output:{i}": moved(called.ret[arg.name]) for i, arg in outputs}
     after = [prefix + name for name in called.control_ret.values()]
-    whole = [each for node in function.node_def for each in (nodes if node == call else [node])]
+    at = [node.name for node in function.node_def].index(call.name)
+    whole = [*function.node_def[:at], *nodes, *function.node_def[at + 1 :]]
     _replace_nodes(function, whole, same, {call.name: before + after})
 
 
