@@ -19,6 +19,7 @@ from keras_vngpt.generation.controls import (
 )
 from keras_vngpt.generation.decoding import decode, log_probability
 from keras_vngpt.generation.keras_hub_steps import Held, KerasHubSteps
+from keras_vngpt.generation.rows import bucket, in_bucket, shortened, to_the_right, used
 from keras_vngpt.generation.sampling import draws, is_plain
 from keras_vngpt.generation.state import (
     State,
@@ -30,8 +31,6 @@ from keras_vngpt.generation.state import (
 from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped
 from keras_vngpt.generation.texts import KerasHubTexts, VnGPTTexts
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-
-SMALLEST_TABLE = 8  # rows and columns
 
 
 class Decoder(tf.Module, Answering):
@@ -116,7 +115,7 @@ class Decoder(tf.Module, Answering):
         """
         token_ids, lengths, target, weight = self._texts.it.examples(texts, self.max_length)
         place = tf.where(tf.range(tf.shape(token_ids)[1]) < lengths[:, None])
-        logits = self.steps.logits(_to_the_right(token_ids, lengths), lengths)
+        logits = self.steps.logits(to_the_right(token_ids, lengths), lengths)
         target = tf.gather_nd(target, place)
         log_probs = log_probability(logits, target) * tf.gather_nd(weight, place)
         total = tf.math.unsorted_segment_sum(log_probs, place[:, 0], tf.size(lengths))
@@ -136,7 +135,7 @@ class Decoder(tf.Module, Answering):
         width = tf.maximum(tf.shape(alone)[1], tf.shape(after_break)[1])
         both = (tf.pad(x, [[0, 0], [0, width - tf.shape(x)[1]]]) for x in (alone, after_break))
         both = tf.concat(list(both), axis=0)
-        return {"bad_words": _to_the_right(both, _used(both), padding=-1)}
+        return {"bad_words": to_the_right(both, used(both), padding=-1)}
 
     @tf.function(autograph=False, input_signature=[TEXTS])
     def choices(self, texts):
@@ -225,7 +224,7 @@ class Decoder(tf.Module, Answering):
             answers = tf.where(beams > 1, tf.minimum(answers, beams), answers)
             of_prompt = tf.maximum(beams, answers)
         batch = tf.shape(token_ids)[0]
-        groups = _bucket(batch, 1)
+        groups = bucket(batch, 1)
         prompts = tf.pad(token_ids, [[0, groups - batch], [0, 0]])
         prompts = tf.repeat(prompts, of_prompt, axis=0)
         state = self.prefill(prompts, max_new_tokens, prefix)
@@ -243,14 +242,14 @@ class Decoder(tf.Module, Answering):
 
         def search():
             penalties = controls["length_penalty"], controls["early_stopping"]
-            of_beams = step_controls | {name: _in_bucket(controls[name]) for name in TABLES}
+            of_beams = step_controls | {name: in_bucket(controls[name]) for name in TABLES}
             shared = self.steps.shared()
             found = self._search(state, tf.zeros([groups]), of_beams, penalties, shared)
             return tuple(tf.reshape(x[:, :answers], [groups * answers, -1]) for x in found)
 
         out = sample() if beams is None else tf.cond(beams > 1, search, sample)
         tokens, log_probs = (x[: batch * answers, width:] for x in out)
-        longest = tf.maximum(tf.reduce_max(_used(tokens)), 0)
+        longest = tf.maximum(tf.reduce_max(used(tokens)), 0)
         return {"token_ids": tokens[:, :longest], "log_probabilities": log_probs[:, :longest]}
 
     def _steps_until_stop(self, state, max_new_tokens, controls, stop):
@@ -290,9 +289,9 @@ class Decoder(tf.Module, Answering):
             What the first `decode_step` or `decode_steps` takes: see `as_dictionary`.
         """
         max_new_tokens = tf.clip_by_value(max_new_tokens, 0, self.max_length)
-        prompts, lengths = _shortened(token_ids, self._prompt_room(max_new_tokens))
+        prompts, lengths = shortened(token_ids, self._prompt_room(max_new_tokens))
         width = tf.shape(prompts)[1]
-        capacity = _bucket(width + max_new_tokens, self.steps.block)
+        capacity = bucket(width + max_new_tokens, self.steps.block)
         before = tf.maximum(lengths - 1, 0)
         tokens = tf.pad(prompts, [[0, 0], [0, capacity - width]])
         state = State(
@@ -319,9 +318,9 @@ class Decoder(tf.Module, Answering):
             A dictionary like `state`.
         """
         state = as_state(state, self.steps.cache_specs)
-        controls = controls | {name: _in_bucket(controls[name]) for name in TABLES}
+        controls = controls | {name: in_bucket(controls[name]) for name in TABLES}
         limit = tf.minimum(controls["max_new_tokens"], self.max_length)
-        rows, steps = tf.shape(limit)[0], _bucket(tf.reduce_max(limit), 1)
+        rows, steps = tf.shape(limit)[0], bucket(tf.reduce_max(limit), 1)
         uniform = tf.cond(
             tf.reduce_any(controls["temperature"] > 0.0),
             lambda: draws(controls["seed"], controls["row"], steps),
@@ -382,44 +381,3 @@ class Decoder(tf.Module, Answering):
 
 def _traced(function, *specs):
     return tf.function(function, autograph=False, input_signature=specs)
-
-
-def _used(token_ids):
-    """How many of each row are tokens, not padding."""
-    return tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
-
-
-def _to_the_right(token_ids, lengths, padding=0):
-    """[batch, width] padded on the right to the same padded on the left."""
-    columns = tf.range(tf.shape(token_ids)[1])
-    source = columns - (tf.shape(token_ids)[1] - lengths[:, None])
-    moved = tf.gather(token_ids, tf.maximum(source, 0), batch_dims=1)
-    return tf.where(source >= 0, moved, padding)
-
-
-def _shortened(token_ids, room):
-    """Prompts of at most `room` tokens, with a column at least, padded on the left; and lengths.
-
-    One that is too long keeps its first token and its last.
-    """
-    whole = _used(token_ids)
-    lengths = tf.minimum(whole, room)
-    width = tf.maximum(tf.reduce_max(lengths), 1)
-    position = tf.range(width) - (width - lengths)[:, None]
-    column = tf.where(position > 0, position + (whole - lengths)[:, None], 0)
-    padded = tf.pad(token_ids, [[0, 0], [0, 1]])  # there may be no column at all
-    return tf.where(position < 0, 0, tf.gather(padded, column, batch_dims=1)), lengths
-
-
-def _bucket(size, smallest):
-    """The next power of two, of an int tensor of any shape."""
-    powers = tf.constant([2**i for i in range(31)])
-    place = tf.searchsorted(powers, tf.reshape(tf.maximum(size, smallest), [-1]))
-    return tf.reshape(tf.gather(powers, place), tf.shape(size))
-
-
-def _in_bucket(table):
-    """A table with a power of two of rows and of columns, so that few shapes are compiled."""
-    more = _bucket(tf.shape(table), SMALLEST_TABLE) - tf.shape(table)
-    # Columns on the left, where token sequences are padded; edges of a node may stand anywhere.
-    return tf.pad(table, more[:, None] * [[0, 1], [1, 0]], constant_values=-1)

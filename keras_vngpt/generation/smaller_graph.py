@@ -52,8 +52,9 @@ def _inline_functions(meta_graph):
             for name in _functions_of(node):
                 if name in functions:
                     visit(functions[name])
-        calls = [] if _has_gradients(function) else [n for n in function.node_def if n.op in CALLS]
-        for name in [call.name for call in calls]:
+        if _has_gradients(function):
+            return
+        for name in [node.name for node in function.node_def if node.op in CALLS]:
             # As it is now: its inputs may come from a function that was just moved here.
             call = next(node for node in function.node_def if node.name == name)
             called = functions[call.attr["f"].func.name]
