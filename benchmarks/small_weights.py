@@ -14,6 +14,7 @@ from machine import describe
 
 from keras_vngpt.data.readers import read_documents
 from keras_vngpt.generation.loading import load_decoder
+from keras_vngpt.generation.rows import to_the_right
 from keras_vngpt.generation.weights import KINDS
 
 
@@ -40,28 +41,15 @@ def read(decoder, texts):
     nats, size, tokens = 0.0, 0, []
     for start in range(0, len(texts), 32):
         some = tf.constant(texts[start : start + 32])
-        inputs, target, weight = decoder._preprocessor.it(some, sequence_length=decoder.max_length)
-        is_token = inputs["padding_mask"] > 0
-        lengths = tf.reduce_sum(inputs["padding_mask"], axis=-1)
-        flat = tf.RaggedTensor.from_row_lengths(
-            tf.boolean_mask(inputs["token_ids"], is_token), lengths
-        )
-        logits = decoder.steps.logits(_padded_left(flat), lengths)
-        target = tf.boolean_mask(target, is_token)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
-        nats += float(tf.reduce_sum(losses * tf.boolean_mask(weight, is_token)))
-        written = decoder.detokenize(tf.where(weight > 0, _target(target, is_token), 0))
+        ids, lengths, target, weight = decoder._texts.it.examples(some, decoder.max_length)
+        is_token = tf.range(tf.shape(ids)[1]) < lengths[:, None]
+        logits = decoder.steps.logits(to_the_right(ids, lengths), lengths)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target[is_token], logits)
+        nats += float(tf.reduce_sum(losses * weight[is_token]))
+        written = decoder.detokenize(tf.where(is_token & (weight > 0), target, 0))
         size += sum(map(len, written.numpy()))
         tokens.append(tf.argmax(logits, -1).numpy())
     return nats, size, np.concatenate(tokens)
-
-
-def _target(target, is_token):
-    return tf.scatter_nd(tf.where(is_token), target, tf.shape(is_token, out_type=tf.int64))
-
-
-def _padded_left(ids):
-    return tf.reverse(tf.reverse(ids, [1]).to_tensor(), [1])
 
 
 if __name__ == "__main__":
