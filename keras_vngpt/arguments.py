@@ -153,6 +153,10 @@ def command(function, schema=None, show=None):
     try:
         if extra := [flag for flag in unknown[:1] if not flag.startswith("--")]:
             raise Faults(f"{extra[0]}: unexpected argument; see --help")
+        missing = [n for n, p in names.items() if p.default is p.empty and not given.get(n)]
+        lists = [n for n in given if isinstance(given[n], list) and n not in missing]
+        if missing and lists:  # the list has swallowed it
+            raise Faults(f"{missing[0]}: needs a value, before lists such as --{lists[0]}")
         own = given if schema is function else given.keys() & leaves(function)
         own = resolve(function, ("", {name: given.pop(name) for name in list(own)}))
         result = function(**own, **given)

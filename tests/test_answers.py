@@ -284,6 +284,7 @@ def test_controls_that_exclude_each_other_are_named(run):
         ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences: at most num_beams, 2"),
         ({"regex": "a", "choices": ["a"]}, "regex: choices are given too"),
         ({"regex": "("}, "regex: "),
+        ({"min_new_tokens": 9, "max_new_tokens": 3}, "min_new_tokens: at most max_new_tokens, 3"),
         ({"num_beams": 65}, "num_beams: "),
     ):
         with pytest.raises(Faults, match=f"^{re.escape(told)}"):
@@ -303,6 +304,11 @@ def test_controls_that_are_lists_in_the_terminal(run):
     refused = verb("generate", run.folder, "a", "--regex", "(")
     assert refused.returncode == 2 and refused.stderr.startswith("regex: ")
     assert len(refused.stderr.splitlines()) == 1
+    swallowed = verb("generate", run.folder, "--stop", ".", "a")
+    told = "prompts: needs a value, before lists such as --stop\n"
+    assert swallowed.returncode == 2 and swallowed.stderr == told
+    above = verb("generate", run / "export", "a")
+    assert above.returncode == 2 and above.stderr.endswith(f"Give {run / 'export' / '1'}\n")
 
 
 WARM = """

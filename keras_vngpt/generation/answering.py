@@ -180,4 +180,6 @@ class Answering:
     def _given(self, max_new_tokens, prefix, controls):
         most = NUMBER.dtype.max if max_new_tokens is None else max_new_tokens
         controls, stop = as_tensors(controls, self)
+        if isinstance(prefix, str):
+            raise ValueError(f"`prefix` must come from `prefix_cache`. Received: prefix={prefix!r}")
         return tf.constant(most), controls, stop, prefix or self.no_prefix()

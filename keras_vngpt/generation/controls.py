@@ -130,6 +130,11 @@ def resolve_controls(max_new_tokens, controls):
         raise Faults(faults + fault.faults) from None
     beams, answers = controls["num_beams"], controls["num_return_sequences"]
     is_drawn = controls["temperature"] > 0
+    if max_new_tokens is not None and controls["min_new_tokens"] > max_new_tokens:
+        faults.append(
+            f"min_new_tokens: at most max_new_tokens, {max_new_tokens}. "
+            f"Received: {controls['min_new_tokens']}"
+        )
     if beams > 1 and is_drawn:
         faults.append("num_beams: beams are not drawn: leave temperature at 0")
     if beams == 1 and answers > 1 and not is_drawn:

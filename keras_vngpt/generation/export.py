@@ -21,7 +21,7 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
 
     Args:
         path: run folder or preset folder
-        to: folder of the SavedModel; nothing for export/1 in the run folder
+        to: folder of the SavedModel, replaced if there is one; nothing for export/1 of the run
         text: text signatures too (who loads it needs tensorflow_text); false for ids alone
         weights: float32, bfloat16, float16 or int8, a quarter of the size and the fastest for one
 

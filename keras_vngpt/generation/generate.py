@@ -1,5 +1,7 @@
 """Answers from the command line and from Python."""
 
+import sys
+
 import tensorflow as tf
 
 from keras_vngpt.faults import Faults
@@ -54,6 +56,8 @@ def with_system(system, prompt):
 
 def load_text_decoder(path):
     """`load_decoder`, for a decoder that takes texts."""
+    if sys.stderr.isatty():
+        print("Loading", path, "...", file=sys.stderr)
     decoder = load_decoder(path)
     if isinstance(decoder, ExportedDecoder) and not decoder.has_text:
         raise Faults(f"{path}: was exported with --text false and takes only token ids")

@@ -40,6 +40,8 @@ def load_decoder(path, weights="float32"):
         raise Faults(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
         )
+    if exports := sorted(path.glob("*/saved_model.pb"), key=lambda file: file.stat().st_mtime):
+        raise Faults(f"{path}: holds an export. Give {exports[-1].parent}")
     what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
     raise Faults(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
 

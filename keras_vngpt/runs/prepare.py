@@ -330,12 +330,12 @@ def show(folders, figures):
             f"{of_stage['sequence_length']}, {of_stage['fill']:.1%} full; "
             f"{of_stage['weighted_share']:.1%} of the tokens carry weight"
         )
-        held_out = [f"{of_stage['validation_rows']:,} rows to validate on"]
+        others = [f"validated on {of_stage['validation_rows']:,} rows"]
         if "test_rows" in of_stage:
-            held_out.append(f"{of_stage['test_rows']:,} to test on")
+            others.append(f"tested on {of_stage['test_rows']:,}")
         elif "test_requests" in of_stage:
-            held_out.append(f"{of_stage['test_requests']:,} requests to test on")
-        print(f"  held out: {', '.join(held_out)}")
+            others.append(f"tested on {of_stage['test_requests']:,} requests")
+        print(f"  {', '.join(others)}")
         cut = [
             f"{of_stage[name]:,} {name.replace('_', ' ')}" for name in CUTS if of_stage.get(name)
         ]

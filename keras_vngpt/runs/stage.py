@@ -31,6 +31,7 @@ from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
+FEW_STEPS = 150  # with fewer, 70 questions and answers are half learned
 POSITIONS_COUNTED = 10_000_000  # at most, that the embeddings of a new model know
 
 
@@ -172,6 +173,9 @@ def announce(stage, plan, model):
         f"  steps           {plan.steps:,} = {plan.tokens:,} tokens "
         f"= {plan.steps * plan.batch_size / plan.rows:.2f} passes"
     )
+    if stage == "finetune" and plan.steps < FEW_STEPS:
+        passes = math.ceil(FEW_STEPS * plan.batch_size / plan.rows)
+        print(f"  few steps       a small set is learned in more: --finetune.epochs {passes}")
     if plan.short_steps:
         print(f"  short rows      the first {plan.short_steps:,} steps: of {plan.length // 2}")
     print(f"  estimated time  {clock(seconds)}")
