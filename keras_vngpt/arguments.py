@@ -124,10 +124,13 @@ def command(function, schema=None, show=None):
         schema: where its settings are declared, if not in its own signature.
         show: function that prints what the verb returns.
     """
-    sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has Vietnamese letters
+    if sys.stdout:  # may be closed
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # not every terminal has Vietnamese letters
     schema = schema or function
     names = {**leaves(function), **leaves(schema)}
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {sys.modules['__main__'].__spec__.name.removesuffix('.__main__')}",
         description=inspect.getdoc(function).split("\nArgs:")[0],
         usage="%(prog)s [--config FILE] [--SETTING VALUE ...]" if "config" in names else None,
@@ -175,6 +178,13 @@ def command(function, schema=None, show=None):
     except KeyboardInterrupt as interrupt:
         print("\nInterrupted.", file=sys.stderr)
         sys.exit(143 if isinstance(interrupt, Terminated) else 130)
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose complaints are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{message.removeprefix('argument ')}; see --help\n")
 
 
 def _parameters(schema):

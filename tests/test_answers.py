@@ -286,6 +286,7 @@ def test_controls_that_exclude_each_other_are_named(run):
         ({"regex": "("}, "regex: "),
         ({"min_new_tokens": 9, "max_new_tokens": 3}, "min_new_tokens: at most max_new_tokens, 3"),
         ({"num_beams": 65}, "num_beams: "),
+        ({"stop": ["y" * 10_001]}, "stop: at most 10,000 characters together"),
     ):
         with pytest.raises(Faults, match=f"^{re.escape(told)}"):
             keras_vngpt.generate(run, ["a"], **given)
@@ -418,6 +419,9 @@ def test_empty_batches_of_every_signature(run):
     signatures = tf.saved_model.load(str(run / "export" / "1")).signatures
     none, texts = tf.zeros([0, 3], tf.int32), tf.zeros([0], tf.string)
     state = signatures["prefill"](token_ids=none, max_new_tokens=tf.constant(4))
+    assert state["tokens"].shape[0] == 0
+    of_rows = signatures["row_controls"](rows=tf.constant(0))
+    state = signatures["decode_steps"](**state, count=tf.constant(2), **of_rows)
     assert state["tokens"].shape[0] == 0
     assert signatures["score"](texts=texts)["log_probability"].shape == (0,)
     assert signatures["choices"](texts=texts)["constraint_tokens"].shape == (1, 0)

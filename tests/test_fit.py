@@ -230,7 +230,7 @@ def test_two_processes_do_not_train_one_run(tmp_path):
     with alone(settings):
         done = verb("fit", "--folder", tmp_path, "--name", "one")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "another process is at work on this run" in done.stderr
+    assert "another process is at work on it" in done.stderr
 
 
 def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
@@ -367,9 +367,16 @@ def test_restart_throws_nothing_away_before_all_is_well(run, tmp_path):
 def test_a_damaged_run_says_so_in_a_line(run, tmp_path):
     folder = tmp_path / "runs" / "default"
     shutil.copytree(run, folder)
-    (folder / "finetune" / "model.weights.h5").write_bytes(b"oops")
+    weights = folder / "finetune" / "model.weights.h5"
+    weights.write_bytes(b"oops")
     done = verb("generate", folder, "a")
     assert done.returncode == 2 and "cannot be loaded" in done.stderr
+    weights.unlink()  # the model of the stage before does not answer in its place
+    done = verb("generate", folder, "a")
+    assert done.returncode == 2 and "model.weights.h5 is missing" in done.stderr
+    assert verb("generate", folder, "a", "--top_k").stderr == (
+        "--top_k: expected one argument; see --help\n"
+    )
     metrics = json.loads((folder / "metrics.json").read_text())
     del metrics["seconds.finetune"]
     (folder / "metrics.json").write_text(json.dumps(metrics))

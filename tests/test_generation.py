@@ -14,10 +14,12 @@ from conftest import make_model, verb
 
 import keras_vngpt
 from keras_vngpt.faults import Faults
+from keras_vngpt.generation.controls import as_tensors
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder, save_decoder
+from keras_vngpt.whole import alone
 
 PROMPTS = [
     "Bật quạt phòng ngủ lên mức 2",
@@ -203,7 +205,10 @@ def test_export_is_whole_or_not_there(run, tmp_path):
     refused = verb("export", run.folder, "--to", target)
     assert refused.returncode == 2 and "not a SavedModel" in refused.stderr
     assert [f.name for f in target.iterdir()] == ["letter.txt"]
-    assert not list(tmp_path.glob("*.partial"))
+    with alone(tmp_path / "1"):
+        refused = verb("export", run.folder, "--to", tmp_path / "1")
+    assert refused.returncode == 2 and "another process is at work on it" in refused.stderr
+    assert [f.name for f in tmp_path.iterdir()] == ["mine"]
 
 
 def by_steps(exported, token_ids, steps):
@@ -304,10 +309,13 @@ def test_odd_texts_have_answers(run):
     """Whatever a SavedModel is given, each prompt has an answer, and the others are not harmed."""
     decoder = ExportedDecoder(run / "export" / "1")
     plain = PROMPTS[0]
-    (alone,) = decoder.generate([plain], 8).numpy()
+    (by_itself,) = decoder.generate([plain], 8).numpy()
+    controls, stop = as_tensors({})[0], tf.constant([b"\xff", b"\xc3("])
+    raw = tf.constant([plain]), tf.constant(8), controls, stop, decoder.no_prefix()
+    assert decoder.answer_texts(*raw)["responses"].numpy() == [by_itself]
     odd = [text.encode() for text in ODD_TEXTS] + [b"\xff\xfe B\xe1\xba", b"\xed\xa0\x80"]
     answers = decoder.generate([plain, *odd], 8).numpy()
-    assert answers[0] == alone
+    assert answers[0] == by_itself
     for answer in answers:
         answer.decode()
     for text, answer in zip(odd, answers[1:], strict=True):

@@ -42,11 +42,11 @@ def chat(
     while True:
         try:
             prompt = input("\n> ").strip()
-        except EOFError:
+        except (EOFError, RuntimeError):  # its end, or no input at all
             prompt = ""
         except UnicodeDecodeError:
             raise Faults("prompt: not valid UTF-8") from None
-        if not sys.stdin.isatty():
+        if not (sys.stdin and sys.stdin.isatty()):
             print(prompt)  # a transcript shows the questions too
         if not prompt:
             return

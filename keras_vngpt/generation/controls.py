@@ -10,6 +10,7 @@ from keras_vngpt.arguments import resolve, settings
 from keras_vngpt.faults import Faults
 
 MOST_ANSWERS = 64  # beams, or answers to one prompt
+MOST_STOP = 10_000  # characters of all stop strings: what RE2 takes in its memory
 
 
 @settings
@@ -141,6 +142,8 @@ def resolve_controls(max_new_tokens, controls):
         faults.append("num_return_sequences: all would be alike: needs a temperature or num_beams")
     if 1 < beams < answers:
         faults.append(f"num_return_sequences: at most num_beams, {beams}. Received: {answers}")
+    if (length := sum(map(len, controls["stop"]))) > MOST_STOP:
+        faults.append(f"stop: at most {MOST_STOP:,} characters together. Received: {length:,}")
     if controls["choices"] and controls["regex"]:
         faults.append("regex: choices are given too; give one of them")
     if faults:

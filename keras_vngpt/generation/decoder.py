@@ -168,6 +168,7 @@ class Decoder(tf.Module, Answering):
 
     def _answer(self, token_ids, max_new_tokens, controls, stop, prefix):
         """`continue_ids` with beams, and texts, `responses`, that end before a stop string."""
+        stop = tf.strings.unicode_transcode(stop, "UTF-8", "UTF-8")  # U+FFFD for what is none
         stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
         beams = controls["num_beams"]
         out = self._answers(token_ids, max_new_tokens, controls, prefix, beams, stop)
@@ -327,9 +328,9 @@ class Decoder(tf.Module, Answering):
             lambda: tf.zeros([rows, steps]),
         )
         of_rows = [name for name in State._fields if name not in ("clock", "cache")]
-        first = {name: getattr(state, name)[0][None] for name in of_rows}
 
         def one(controls):
+            first = {name: getattr(state, name)[0][None] for name in of_rows}
             rest = count, limit[0][None], uniform
             return self._decode(state._replace(**first), *rest, controls, ())
 

@@ -47,7 +47,15 @@ def load_decoder(path, weights="float32"):
 
 
 def find_preset(path):
-    """The folder of the last trained model in a run folder, or a preset itself; `None` if none."""
+    """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
+
+    Raises:
+        Faults: the weights of a trained model are gone.
+    """
     path = Path(path)
-    candidates = [path, *(path / stage for stage in STAGES)]
-    return next((c for c in candidates if (c / "model.weights.h5").is_file()), None)
+    for folder in (path, *(path / stage for stage in STAGES)):
+        if (folder / "model.weights.h5").is_file():
+            return folder
+        if (folder / "config.json").is_file():
+            raise Faults(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
+    return None

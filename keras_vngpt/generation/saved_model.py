@@ -17,7 +17,7 @@ from keras_vngpt.generation.controls import (
 )
 from keras_vngpt.generation.smaller_graph import shrink
 from keras_vngpt.generation.state import dictionary_specs, named_cache
-from keras_vngpt.whole import whole
+from keras_vngpt.whole import alone, whole
 
 # The controls of the signatures `generate` and `generate_ids`, whose inputs are fixed: all inputs
 # of a signature have to be given. Those whose names end in `_with` take every control.
@@ -27,7 +27,7 @@ FIRST_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "
 def save_decoder(decoder, path, text=True):
     """Write a SavedModel that generates where only TensorFlow is installed.
 
-    It is whole or not there.
+    It is whole or not there, and what stood there stays until then.
 
     Args:
         decoder: a `Decoder`.
@@ -35,10 +35,13 @@ def save_decoder(decoder, path, text=True):
         text: whether to write the text signatures, which need tensorflow_text where the
             SavedModel is loaded; without them only ids go in and out.
 
+    Raises:
+        Faults: another process is writing it.
+
     Example:
         >>> save_decoder(Decoder(model), "runs/default/export/1")
     """
-    with whole(path) as partial:
+    with alone(path), whole(path) as partial:
         exported = tf.Module()
         exported.weights = decoder.steps.variables  # functions are written with the signatures
         if text:

@@ -1,19 +1,16 @@
 """The main job: from text and requests to a model that answers, in one run folder."""
 
 import errno
-import hashlib
 import json
 import os
 import re
 import shlex
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.evaluation.evaluate import nats_per_token
@@ -28,6 +25,7 @@ from keras_vngpt.runs.prepare import make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.runs.stage import clock, run_stage
+from keras_vngpt.whole import alone
 
 PHASES = ("pretrain", "finetune", "evaluate", "export")
 
@@ -69,7 +67,7 @@ def fit(config: str | None = None, **settings):
         print("No fault found. The same command without --check trains.")
         return figures
     try:
-        with Signals(), alone(settings):
+        with Signals(), alone(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
             train(run, settings)
     except KeyboardInterrupt:
@@ -104,22 +102,6 @@ def explain_full(error, folder):
 def room(folder):
     """Bytes that are free where a folder stands."""
     return shutil.disk_usage(folder).free
-
-
-@contextmanager
-def alone(settings):
-    """No other process of this machine works on the run meanwhile."""
-    run = Path(settings.folder, settings.name)
-    name = hashlib.blake2b(str(run.resolve()).encode(), digest_size=8).hexdigest()
-    lock = FileLock(Path(tempfile.gettempdir()) / f"keras_vngpt-{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Faults(f"{run}: another process is at work on this run") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def train(run, settings):
