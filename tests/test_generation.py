@@ -126,7 +126,7 @@ print(json.dumps({expression}))
 """
 
 
-def alone(path, blocked, imports, expression):
+def isolated(path, blocked, imports, expression):
     """Load a SavedModel in a process that cannot import `blocked`."""
     code = ALONE.format(blocked=blocked, imports=imports, path=str(path), expression=expression)
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -138,7 +138,7 @@ def alone(path, blocked, imports, expression):
 
 
 def test_export_answers_with_tensorflow_and_tensorflow_text_alone(run):
-    answers = alone(
+    answers = isolated(
         run / "export" / "1",
         {"keras_vngpt", "keras_hub", "keras_nlp", "sentencepiece"},  # tensorflow_text wants keras
         "import tensorflow_text",
@@ -152,7 +152,7 @@ def test_export_without_text_needs_tensorflow_alone(run, tmp_path):
     keras_vngpt.export(run, to=str(tmp_path / "ids"), text=False)
     decoder = ExportedDecoder(run / "export" / "1")
     ids = decoder.tokenize(PROMPTS)
-    answers = alone(
+    answers = isolated(
         tmp_path / "ids",
         {"keras_vngpt", "keras", "keras_hub", "keras_nlp", "sentencepiece", "tensorflow_text"},
         "",
