@@ -124,10 +124,8 @@ def command(function, schema=None, show=None):
         schema: where its settings are declared, if not in its own signature.
         show: function that prints what the verb returns.
     """
-    if sys.stdout:  # may be closed
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # not every terminal has Vietnamese letters
+    if sys.stdout:  # it may be closed, and not every terminal has Vietnamese letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     schema = schema or function
     names = {**leaves(function), **leaves(schema)}
     parser = Parser(

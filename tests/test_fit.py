@@ -18,10 +18,10 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.arguments import flatten
 from keras_vngpt.faults import Faults
-from keras_vngpt.runs.fit import alone
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
 from keras_vngpt.training.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
+from keras_vngpt.whole import alone
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -226,8 +226,7 @@ def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):
-    settings = resolve_settings(None, {"folder": str(tmp_path), "name": "one"})[0]
-    with alone(settings):
+    with alone(tmp_path / "one"):
         done = verb("fit", "--folder", tmp_path, "--name", "one")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "another process is at work on it" in done.stderr
