@@ -1,7 +1,10 @@
 """Ctrl-C and SIGTERM, as exceptions that can be made to wait for a moment that suits."""
 
 import signal
+import sys
 import threading
+
+PAUSE = 0.05  # seconds, until a signal that was swallowed comes again
 
 
 class Terminated(KeyboardInterrupt):
@@ -12,7 +15,8 @@ class Signals:
     """A context in which SIGINT raises `KeyboardInterrupt` and SIGTERM `Terminated`.
 
     What arrives between `hold` and `release` is raised by `release`; a second signal that arrives
-    there is raised at once. Outside of the main thread nothing changes.
+    there is raised at once. One that is raised where Python ignores exceptions (while an object is
+    deleted) comes again a moment later. Outside of the main thread nothing changes.
 
     Example:
         >>> with Signals() as signals:
@@ -25,6 +29,7 @@ class Signals:
         self.is_held = False
         self._waiting = None
         self._before = {}
+        self._hook_before = None
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
@@ -33,11 +38,14 @@ class Signals:
                 if before not in (signal.SIG_IGN, None):  # a process in the background ignores it
                     self._before[number] = before
                     signal.signal(number, self._arrived)
+            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._ignored
         return self
 
     def __exit__(self, *error):
         for number, before in self._before.items():
             signal.signal(number, before)
+        if self._hook_before is not None:
+            sys.unraisablehook, self._hook_before = self._hook_before, None
         if not any(error):
             self.release()
 
@@ -60,3 +68,12 @@ class Signals:
 
     def _raise(self, number):
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def _ignored(self, unraisable):
+        """What Python does with an exception that it ignores."""
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            return self._hook_before(unraisable)
+        is_term = isinstance(unraisable.exc_value, Terminated)
+        number = signal.SIGTERM if is_term else signal.SIGINT
+        main = threading.main_thread().ident
+        threading.Timer(PAUSE, signal.pthread_kill, [main, number]).start()

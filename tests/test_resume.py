@@ -17,6 +17,7 @@ from conftest import ROOT, SETTINGS, verb
 
 import keras_vngpt
 from keras_vngpt.faults import Faults
+from keras_vngpt.interruption import Signals, Terminated
 from keras_vngpt.training.checkpoint import read_state, write_state
 
 TINY = {
@@ -99,6 +100,22 @@ def test_sigterm_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole):
     assert "saved at step" in said and "The same command goes on from here" in said
     assert verb("fit", "--config", path).returncode == 0
     assert same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(
+    "number, error", [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_counts_even_where_python_ignores_exceptions(number, error):
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    hook = sys.unraisablehook
+    with pytest.raises(error) as raised, Signals():
+        Interrupted()
+        time.sleep(20)
+    assert raised.type is error
+    assert sys.unraisablehook is hook
 
 
 def test_damaged_states_are_passed_over_and_so_many_are_kept(tmp_path, whole):
