@@ -53,10 +53,11 @@ def main():
     import numpy as np
     import tensorflow as tf
 
-    from keras_vngpt.data.pipeline import normalized
+    from keras_vngpt.data.pipeline import normalized, with_soft_share
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
     from keras_vngpt.training.devices import processes, replicas
+    from keras_vngpt.training.ngrams import NGrams
     from keras_vngpt.training.optimizers import make_optimizer
     from keras_vngpt.training.trainer import Trainer
 
@@ -67,12 +68,17 @@ def main():
         """The same weights on every backend."""
         return np.random.default_rng(index).normal(scale=0.1, size=shape)
 
+    x, y, w = (
+        tf.nest.map_structure(lambda *a: np.concatenate(a), *parts)
+        for parts in zip(*triples(given.steps), strict=True)
+    )
     with replicas(given.replicas):
         backbone = VnGPTBackbone(
             VOCABULARY, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=24,
             recompute=given.recompute, dropout=given.dropout,
         )  # fmt: skip
-        trainer = Trainer(VnGPTCausalLM(backbone))
+        ngrams = NGrams(x["token_ids"], x["padding_mask"], VOCABULARY)
+        trainer = Trainer(VnGPTCausalLM(backbone), ngrams)
         for i, weight in enumerate(backbone.weights):
             if len(weight.shape) == 2:
                 weight.assign(fixed(i, weight.shape))
@@ -84,12 +90,10 @@ def main():
     for i, variable in enumerate(v for v in trainer.variables if "seed" in v.path):
         variable.assign([0, i])
 
-    x, y, w = (
-        tf.nest.map_structure(lambda *a: np.concatenate(a), *parts)
-        for parts in zip(*triples(given.steps), strict=True)
-    )
     batches = tf.data.Dataset.from_tensor_slices((x, y.astype("int32"), w.astype("float32")))
-    batches = normalized(batches.batch(BATCH, drop_remainder=True), given.micro_batches)
+    batches = batches.batch(BATCH, drop_remainder=True)
+    batches = with_soft_share(batches, 0.9, 0.1, 0, given.steps)
+    batches = normalized(batches, given.micro_batches)
 
     class Losses(keras.callbacks.Callback):
         values = []

@@ -119,7 +119,7 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
         return ops.sum(nats * weight)
 
     value, found = gradients(
-        lambda h, e: chunked_cross_entropy(h, e, target, weight, at_once, fuse),
+        lambda h, e: chunked_cross_entropy(h, e, target, weight, None, at_once, fuse),
         hidden,
         embeddings,
     )
@@ -127,6 +127,41 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
     assert value == pytest.approx(expected, rel=tolerance)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("fuse", [as_it_is, fused])
+@pytest.mark.parametrize("at_once", [7, None])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
+def test_soft_targets_change_the_gradient_to_theirs_and_not_the_loss(
+    dtype, tolerance, at_once, fuse
+):
+    hidden, embeddings, target, weight = head(dtype)
+    rng = np.random.default_rng(5)
+    ids = rng.integers(0, embeddings.shape[0], (len(target), 6))
+    ids[:, 1] = ids[:, 0]  # twice the same
+    ids[:, 2] = target
+    shares = (rng.random(ids.shape) / 6).astype("float32")
+    distribution = np.zeros((len(target), embeddings.shape[0]), "float32")
+    np.add.at(distribution, (np.arange(len(target))[:, None], ids), shares)
+    distribution[np.arange(len(target)), target] += 1 - shares.sum(axis=1)
+
+    def plain(hidden, embeddings):
+        logits = ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), "float32")
+        nats = ops.categorical_crossentropy(distribution, logits, from_logits=True)
+        return ops.sum(nats * weight)
+
+    def loss(soft):
+        return gradients(
+            lambda h, e: chunked_cross_entropy(h, e, target, weight, soft, at_once, fuse),
+            hidden,
+            embeddings,
+        )
+
+    value, found = loss((ids, shares))
+    _, wanted = gradients(plain, hidden, embeddings)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+    assert value == pytest.approx(loss(None)[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("fuse", [as_it_is, fused])

@@ -67,6 +67,31 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None, short_st
     return _read(places.map(beginning_and_end).batch(batch_size), rows, batch_size)
 
 
+def with_soft_share(batches, first, last, start, steps):
+    """Batches that say which part of each target is soft: it falls in a line over the training.
+
+    Args:
+        batches: `tf.data.Dataset` of triples, of the steps from `start` on.
+        first: float, the part at step 0.
+        last: float, what it falls to at step `steps`.
+        start: int, first step.
+        steps: int, in all.
+
+    Returns:
+        `tf.data.Dataset`, as before; the input has a `soft_share` too, float [batch_size].
+
+    Example:
+        >>> with_soft_share(training_batches(rows, 32, 0, 0, 1000), 0.95, 0.12, 0, 1000)
+    """
+
+    def with_share(step, triple):
+        x, target, weight = triple
+        share = first + (last - first) * tf.cast(step / steps, "float32")
+        return x | {"soft_share": tf.fill(weight.shape[:1], share)}, target, weight
+
+    return tf.data.Dataset.zip(tf.data.Dataset.range(start, steps), batches).map(with_share)
+
+
 def normalized(batches, micro_batches=1):
     """Batches whose weights add up to 1, cut into parts whose losses average to the batch's.
 

@@ -16,17 +16,25 @@ def as_it_is(function):
     return function
 
 
-def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None, fuse=as_it_is):
+def chunked_cross_entropy(
+    hidden, embeddings, target, weight, soft=None, at_once=None, fuse=as_it_is
+):
     """The weighted cross-entropy of a tied head, summed, without all logits at once.
 
     The gradients are computed together with the loss, chunk by chunk of the positions, so that
     nothing of the size [positions, vocabulary_size] is kept for the way back.
+
+    With soft targets the gradients are those of the cross-entropy to a distribution, of which each
+    target has what the others leave; the loss that is returned stays that of the targets alone,
+    which can be compared with any other.
 
     Args:
         hidden: float tensor [positions, hidden_dim].
         embeddings: float tensor [vocabulary_size, hidden_dim].
         target: int tensor [positions].
         weight: float32 tensor [positions].
+        soft: optional `(ids, shares)`, int and float32 tensors [positions, others]: tokens that
+            have a part of the target, and which; a token may be there several times.
         at_once: int, positions whose logits exist at once; by default `positions_at_once`.
         fuse: function that gives a function of element-wise operations back as one that takes
             less time, such as `keras_vngpt.training.fusion.fused`.
@@ -39,6 +47,7 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None, fuse
 
     References:
         - [Wijmans et al., 2024](https://arxiv.org/abs/2411.09009), section 3: why not to keep them.
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531), section 2: soft targets.
     """
     dtype = hidden.dtype
     positions = hidden.shape[0]
@@ -57,7 +66,8 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None, fuse
         for start in range(0, positions, size):
             chunk = slice(start, min(start + size, positions))
             logits = ops.matmul(hidden[chunk], ops.transpose(embeddings))
-            nats, to_logits = softmax(logits, target[chunk], weight[chunk])
+            moved = soft and moved_shares(target[chunk], *(x[chunk] for x in soft), logits.shape[1])
+            nats, to_logits = softmax(logits, target[chunk], weight[chunk], moved)
             of_chunk = ops.matmul(ops.transpose(to_logits), hidden[chunk])
             to_embeddings = to_embeddings + ops.cast(of_chunk, "float32")
             to_hidden.append(ops.matmul(to_logits, embeddings))
@@ -75,13 +85,30 @@ def chunked_cross_entropy(hidden, embeddings, target, weight, at_once=None, fuse
     return total_loss(hidden, embeddings)
 
 
-def loss_of_logits(logits, target, weight):
+def moved_shares(target, ids, shares, vocabulary_size):
+    """What soft targets add to one-hot ones, float32 [positions, vocabulary_size]; a row sums to 0.
+
+    Args:
+        target: int32 tensor [positions].
+        ids: int tensor [positions, others].
+        shares: float32 tensor [positions, others].
+        vocabulary_size: int.
+    """
+    columns = ops.concatenate([ops.cast(ids, "int32"), target[:, None]], axis=1)
+    rows = ops.broadcast_to(ops.arange(target.shape[0], dtype="int32")[:, None], columns.shape)
+    values = ops.concatenate([shares, -ops.sum(shares, axis=1, keepdims=True)], axis=1)
+    places = ops.reshape(ops.stack([rows, columns], axis=-1), (-1, 2))
+    return ops.scatter(places, ops.reshape(values, (-1,)), (target.shape[0], vocabulary_size))
+
+
+def loss_of_logits(logits, target, weight, moved=None):
     """The weighted cross-entropy of logits, summed, and its gradient.
 
     Args:
         logits: float tensor [positions, vocabulary_size].
         target: int tensor [positions].
         weight: float32 tensor [positions].
+        moved: optional, from `moved_shares`: then the gradient is to soft targets.
 
     Returns:
         `(nats, to_logits)`: a float32 scalar, and a tensor like `logits`.
@@ -97,6 +124,8 @@ def loss_of_logits(logits, target, weight):
     is_target = ops.equal(ops.arange(logits.shape[-1])[None], target[:, None])
     at_target = weight[:, None] * (ops.exp(of_target - largest) / total - 1.0)
     gradient = ops.where(is_target, at_target, exponentials * (weight[:, None] / total))
+    if moved is not None:
+        gradient = gradient - weight[:, None] * moved
     return loss, ops.cast(gradient, dtype)
 
 

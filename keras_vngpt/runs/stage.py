@@ -27,12 +27,13 @@ from keras_vngpt.training.cooccurrence import (
     cooccurrence_embeddings,
     told_apart,
 )
+from keras_vngpt.training.ngrams import NGrams
 from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
 FEW_STEPS = 150  # with fewer, 70 questions and answers are half learned
-POSITIONS_COUNTED = 10_000_000  # at most, that the embeddings of a new model know
+POSITIONS_COUNTED = 10_000_000  # at most, of the text
 
 
 def run_stage(stage, run, settings):
@@ -47,9 +48,15 @@ def run_stage(stage, run, settings):
     model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
     features = token_features(model.preprocessor.tokenizer)
-    if start is None and settings.model.embeddings == "cooccurrence":
-        words = features[:, 0]
-        classes = start_embeddings(model, rows, plan, words, settings.seed, mixture)
+    is_new = start is None and settings.model.embeddings == "cooccurrence"
+    soft_targets = getattr(stage_settings, "soft_targets", 0.0)
+    text = first_pass(rows, plan, settings.seed, mixture) if is_new or soft_targets else None
+    ngrams = None
+    if soft_targets:
+        print(f"  targets         at first {soft_targets:.0%} of each what follows elsewhere")
+        ngrams = NGrams(*text, model.backbone.vocabulary_size)
+    if is_new:
+        classes = start_embeddings(model, *text, features[:, 0], settings.seed)
         kept = run / "work" / stage / "token_features.npy"
         if not kept.exists():  # a run that goes on must have the same, to the last bit
             with whole(kept, durable=True) as path, open(path, "wb") as file:
@@ -81,6 +88,7 @@ def run_stage(stage, run, settings):
         samples=run / "samples.jsonl",
         tensorboard=run / "tensorboard" / stage,
         token_features=features if stage_settings.token_features else None,
+        ngrams=ngrams,
     )
     with whole(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))
@@ -135,19 +143,26 @@ def make_model(stage, run, settings, start):
     return VnGPTCausalLM(backbone, preprocessor)
 
 
-def start_embeddings(model, rows, plan, words, seed, mixture):
-    """Give a new model embeddings that know the first pass over its rows, or a large part of it.
+def first_pass(rows, plan, seed, mixture):
+    """Token ids and segment ids of one pass over the rows, or of a large part of it.
+
+    They are counted, which takes seconds, also where training will not come that far.
+    """
+    of_step = plan.batch_size * plan.length
+    one_pass = math.ceil(plan.rows / plan.batch_size)
+    steps = min(one_pass, math.ceil(POSITIONS_COUNTED / of_step))
+    batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
+    inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
+    return tuple(map(np.concatenate, zip(*inputs, strict=True)))
+
+
+def start_embeddings(model, token_ids, segment_ids, words, seed):
+    """Give a new model embeddings that know a text.
 
     Returns:
         The classes of its tokens, from `company_classes`.
     """
-    print("  embeddings      from what stands near what in the first pass")
-    of_step = plan.batch_size * plan.length
-    one_pass = math.ceil(plan.rows / plan.batch_size)
-    steps = min(plan.steps, one_pass, math.ceil(POSITIONS_COUNTED / of_step))
-    batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
-    inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
-    token_ids, segment_ids = map(np.concatenate, zip(*inputs, strict=True))
+    print("  embeddings      from what stands near what in the text")
     variable = model.backbone.token_embedding.embeddings
     embeddings = cooccurrence_embeddings(token_ids, segment_ids, *variable.shape, seed)
     variable.assign(told_apart(embeddings, words, seed))

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_batches
+from keras_vngpt.data.pipeline import (
+    evaluation_batches,
+    normalized,
+    training_batches,
+    with_soft_share,
+)
 from keras_vngpt.interruption import Signals
 from keras_vngpt.models.scores import Scores
 from keras_vngpt.quiet import verbosity
@@ -15,6 +20,8 @@ from keras_vngpt.training.finite import StopWhereNotFinite
 from keras_vngpt.training.memory import check_memory
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer
+
+LAST_SOFT_SHARE = 0.125  # of the first, at the end: a student is helped up to there
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def train_stage(
     samples,
     tensorboard,
     token_features=None,
+    ngrams=None,
 ):
     """Train a model on packed rows, going on from where an earlier call was interrupted.
 
@@ -110,6 +118,7 @@ def train_stage(
         samples: path of the JSONL file with the sample answers.
         tensorboard: folder of the TensorBoard logs.
         token_features: optional, from `keras_vngpt.text.features.token_features`.
+        ngrams: optional `NGrams`, for the part of the targets that `settings` say.
 
     Returns:
         A dictionary: `steps`, `tokens`, `best_step`, `validation_loss`, `bits_per_byte`,
@@ -134,7 +143,7 @@ def train_stage(
         scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
         token_features=token_features,
     )
-    trainer = Trainer(model)
+    trainer = Trainer(model, ngrams)
     trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
     batches, scores = evaluation_batches(validation_rows, plan.batch_size), Scores(model)
 
@@ -145,6 +154,14 @@ def train_stage(
 
     def in_order(start, stop):
         return training_batches(rows, plan.batch_size, seed, start, stop, mixture, plan.short_steps)
+
+    def in_parts(start, stop):
+        """What a call of `fit` trains on."""
+        batches = in_order(start, stop)
+        if ngrams:
+            share = settings.soft_targets
+            batches = with_soft_share(batches, share, share * LAST_SOFT_SHARE, start, plan.steps)
+        return normalized(batches, plan.micro_batches)
 
     def explain(step):
         """Where the rows of a step come from."""
@@ -196,7 +213,7 @@ def train_stage(
                 stop = last * plan.steps_per_epoch
                 signals.hold()  # until the checkpoint has put the metrics of the epoch back
                 trainer.fit(
-                    normalized(in_order(step, stop), plan.micro_batches),
+                    in_parts(step, stop),
                     initial_epoch=epoch,
                     epochs=last,
                     steps_per_epoch=(plan.steps_per_epoch - done) * plan.micro_batches,
