@@ -7,8 +7,8 @@ Ours first: `fit` with its defaults and the preset. Then the peers, on the same 
 same order. The peers' learning rate is the best of a search on the first seed, over all tokens, and
 so, at that one, is their beta 2 (transformers' own is 0.999). Then each model again for as long as
 ours took: as many steps as fit, by the median speeds of the first part. Time is of training steps
-alone, without preparation, compilation and validation; what the embeddings of ours start from takes
-3 s and is not counted.
+alone, without preparation, compilation and validation; so the seconds in which ours counts the text
+for its embeddings and its soft targets are left out.
 
 Each run is a line of results.jsonl; the same command goes on where it was interrupted. Another
 commit or another text wants another --folder.

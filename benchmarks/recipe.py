@@ -17,6 +17,7 @@ CHOICES = {
     "the defaults": {},
     "tokens do not share features": {"pretrain.token_features": False},
     "rows are whole from the first step on": {"pretrain.short_sequences": 0.0},
+    "targets are the token that came alone": {"pretrain.soft_targets": 0.0},
     "embeddings start by chance, no classes": {"model.embeddings": "random"},
     "neither": {"pretrain.token_features": False, "model.embeddings": "random"},
     "no tokens of several syllables": {"tokenizer.words": 0.0},

@@ -87,6 +87,9 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings["pretrain"]["short_sequences"] = 0.0  # the first steps are others without
     whole = keras_vngpt.fit(folder=str(tmp_path), name="d", **settings)
     assert losses(whole)[0] != losses(a)[0]
+    settings["pretrain"]["soft_targets"] = 0.0  # the steps are the same, and lead elsewhere
+    plain = keras_vngpt.fit(folder=str(tmp_path), name="e", **settings)
+    assert losses(plain)[0] == losses(whole)[0] and losses(plain)[1:] != losses(whole)[1:]
 
 
 def test_a_new_model_starts_from_company_and_its_tokens_learn_from_each_other(tmp_path):

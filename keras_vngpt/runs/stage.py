@@ -48,20 +48,20 @@ def run_stage(stage, run, settings):
     model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
     features = token_features(model.preprocessor.tokenizer)
-    is_new = start is None and settings.model.embeddings == "cooccurrence"
-    soft_targets = getattr(stage_settings, "soft_targets", 0.0)
-    text = first_pass(rows, plan, settings.seed, mixture) if is_new or soft_targets else None
+    text = first_pass(rows, plan, settings.seed, mixture) if start is None else None
     ngrams = None
-    if soft_targets:
-        print(f"  targets         at first {soft_targets:.0%} of each what follows elsewhere")
+    if text and getattr(stage_settings, "soft_targets", 0.0):
+        share = stage_settings.soft_targets
+        print(f"  targets         at first {share:.0%} of each what followed elsewhere")
         ngrams = NGrams(*text, model.backbone.vocabulary_size)
-    if is_new:
+    if text and settings.model.embeddings == "cooccurrence":
         classes = start_embeddings(model, *text, features[:, 0], settings.seed)
         kept = run / "work" / stage / "token_features.npy"
         if not kept.exists():  # a run that goes on must have the same, to the last bit
             with whole(kept, durable=True) as path, open(path, "wb") as file:
                 np.save(file, joined(features, classes))
         features = np.load(kept)
+    del text  # up to 80 MB
     print()
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
