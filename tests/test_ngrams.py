@@ -9,7 +9,7 @@ import pytest
 from keras_vngpt.data.pipeline import with_soft_share
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.training.ngrams import DISCOUNT, FEWEST, LIKELIEST, NGrams
+from keras_vngpt.training.ngrams import AFTER_ONE, AFTER_TWO, DISCOUNT, FEWEST, NGrams
 from keras_vngpt.training.trainer import Trainer
 
 
@@ -34,7 +34,7 @@ def likelihood(after, context):
     shorter = likelihood(after, context[1:])[1]
     rest = DISCOUNT * len(counts) / counts.total()
     found = Counter({token: rest * p for token, p in shorter.items()})
-    for token, n in counts.most_common(LIKELIEST):
+    for token, n in counts.most_common():
         found[token] += (n - DISCOUNT) / counts.total()
     return rest, found
 
@@ -73,12 +73,18 @@ def test_successors_are_those_counted_by_hand(text):
     assert n_pairs > 300
 
 
-def test_the_likeliest_are_kept():
+@pytest.mark.parametrize(
+    "context, most, columns",
+    [([5], AFTER_ONE, slice(AFTER_TWO, None)), ([4, 5], AFTER_TWO, slice(0, AFTER_TWO))],
+)
+def test_the_likeliest_are_kept(context, most, columns):
     often = np.arange(300) % 7 + 1
-    rows = np.concatenate([[[5, 10 + t]] * n for t, n in enumerate(often)])
-    ids, shares = NGrams(rows, np.ones_like(rows), 400).successors([[5]], [[1]])
-    kept = np.asarray(ids)[np.asarray(shares) > 0] - 10
-    assert len(kept) == LIKELIEST and often[kept].min() >= np.sort(often)[-LIKELIEST]
+    rows = np.concatenate([[[*context, 10 + t]] * n for t, n in enumerate(often)])
+    ngrams = NGrams(rows, np.ones_like(rows), 400)
+    found = ngrams.successors([context], np.ones((1, len(context))))
+    ids, shares = (np.asarray(x)[-1, columns] for x in found)
+    kept = ids[shares > 0] - 10
+    assert len(kept) == most and often[kept].min() >= np.sort(often)[-most]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])

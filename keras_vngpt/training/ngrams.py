@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 DISCOUNT = 0.75  # of each count, for what was not seen
-LIKELIEST = 128  # successors of a context that have a part of a target
+AFTER_ONE, AFTER_TWO = 128, 32  # likeliest successors that have a part of a target
 FEWEST = 2  # times that two tokens stand together to be a context
 
 
@@ -14,8 +14,8 @@ class NGrams:
     """A trigram model: what is likely after the last two tokens, by interpolated discounting.
 
     `p(w | u v) = max(n(u v w) - 0.75, 0) / n(u v) + rest(u v) p(w | v)`, where `rest` is what the
-    discounts left; the same of `p(w | v)`. A pair that was seen once is no context. A context has
-    its 128 likeliest successors; what the others would have is left out.
+    discounts left; the same of `p(w | v)`. A pair that was seen once is no context. One token has
+    its 128 likeliest successors, two have 32; what the others would have is left out.
 
     Args:
         token_ids: int array [rows, length], of the text to count.
@@ -37,23 +37,24 @@ class NGrams:
         follows = (segment_ids[:, :-1] == segment_ids[:, 1:]) & (segment_ids[:, 1:] > 0)
         token_ids = token_ids.astype(np.int64)
         token, successor = token_ids[:, :-1][follows], token_ids[:, 1:][follows]
-        self.after_one = _Successors.count(token, successor, vocabulary_size, vocabulary_size)
+        size = vocabulary_size
+        self.after_one = _Successors.count(token, successor, size, size, AFTER_ONE)
 
         both = follows[:, :-1] & follows[:, 1:]
         before, token, successor = (
             token_ids[:, i : token_ids.shape[1] - 2 + i][both] for i in range(3)
         )
-        pair = token * vocabulary_size + before  # those of a token stand side by side
+        pair = token * size + before  # those of a token stand side by side
         pairs, n = np.unique(pair, return_counts=True)
         pairs = pairs[n >= FEWEST]
         number = np.searchsorted(pairs, pair)
         is_context = np.append(pairs, -1)[number] == pair
         self.after_two = _Successors.count(
-            number[is_context], successor[is_context], len(pairs), vocabulary_size
+            number[is_context], successor[is_context], len(pairs), size, AFTER_TWO
         )
-        first = np.searchsorted(pairs, np.arange(vocabulary_size + 1) * vocabulary_size)
+        first = np.searchsorted(pairs, np.arange(size + 1) * size)
         self.first_pair = ops.convert_to_tensor(first, "int32")
-        before = np.append(pairs, 0) % vocabulary_size  # never empty
+        before = np.append(pairs, 0) % size  # never empty
         self.before = ops.convert_to_tensor(before, "int32")
         self.halvings = int(np.diff(first).max(initial=0)).bit_length()
 
@@ -65,7 +66,7 @@ class NGrams:
             segment_ids: int tensor [rows, length].
 
         Returns:
-            `(ids, shares)`, int32 and float32 tensors [rows * length, 256]: tokens, of which some
+            `(ids, shares)`, int32 and float32 tensors [rows * length, 160]: tokens, of which some
             are there twice, and how likely they are; those of a position add up to less than 1.
         """
         token_ids, segment_ids = (ops.cast(x, "int32") for x in (token_ids, segment_ids))
@@ -101,15 +102,17 @@ class _Successors:
         ids: int32 tensor [successors].
         shares: float32 tensor [successors].
         rest: float32 tensor [contexts], what is left for the shorter context.
+        most: int, that a context has.
     """
 
     first: object
     ids: object
     shares: object
     rest: object
+    most: int
 
     @classmethod
-    def count(cls, context, successor, n_contexts, vocabulary_size):
+    def count(cls, context, successor, n_contexts, vocabulary_size, most):
         """The successors of what stands in two int64 arrays [positions]."""
         both, n = np.unique(context * vocabulary_size + successor, return_counts=True)
         context, successor = np.divmod(both, vocabulary_size)
@@ -118,7 +121,7 @@ class _Successors:
         order = np.lexsort((-n, context))
         context, successor, n = context[order], successor[order], n[order]
         first = np.searchsorted(context, np.arange(n_contexts))
-        is_kept = np.arange(len(context)) - first[context] < LIKELIEST
+        is_kept = np.arange(len(context)) - first[context] < most
         context, successor, n = context[is_kept], successor[is_kept], n[is_kept]
         arrays = {
             # One context and one successor more, which nothing has: no tensor is empty.
@@ -127,13 +130,14 @@ class _Successors:
             "shares": np.append((n - DISCOUNT) / total[context], 0).astype("float32"),
             "rest": np.append(rest, 1).astype("float32"),
         }
-        return cls(**{name: ops.convert_to_tensor(array) for name, array in arrays.items()})
+        tensors = {name: ops.convert_to_tensor(array) for name, array in arrays.items()}
+        return cls(**tensors, most=most)
 
     def of(self, context, is_there):
         """Successors, shares and rest of some contexts [positions], where they are there."""
         context = ops.where(is_there, context, 0)
         first, end = (ops.take(self.first, context + i) for i in (0, 1))
-        place = first[:, None] + ops.arange(LIKELIEST)
+        place = first[:, None] + ops.arange(self.most)
         is_one = ops.logical_and(place < end[:, None], is_there[:, None])
         place = ops.where(is_one, place, 0)
         shares = ops.where(is_one, ops.take(self.shares, place), 0.0)
