@@ -143,7 +143,10 @@ def test_soft_targets_change_the_gradient_to_theirs_and_not_the_loss(
     shares = (rng.random(ids.shape) / 6).astype("float32")
     distribution = np.zeros((len(target), embeddings.shape[0]), "float32")
     np.add.at(distribution, (np.arange(len(target))[:, None], ids), shares)
-    distribution[np.arange(len(target)), target] += 1 - shares.sum(axis=1)
+    rest = (rng.random(len(target)) / 6).astype("float32")
+    unigram = rng.dirichlet(np.ones(embeddings.shape[0])).astype("float32")
+    distribution += rest[:, None] * unigram
+    distribution[np.arange(len(target)), target] += 1 - shares.sum(axis=1) - rest
 
     def plain(hidden, embeddings):
         logits = ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), "float32")
@@ -157,7 +160,7 @@ def test_soft_targets_change_the_gradient_to_theirs_and_not_the_loss(
             embeddings,
         )
 
-    value, found = loss((ids, shares))
+    value, found = loss((ids, shares, rest, unigram))
     _, wanted = gradients(plain, hidden, embeddings)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)

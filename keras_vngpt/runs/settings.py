@@ -146,9 +146,9 @@ class PretrainSettings(StageSettings):
     short_sequences: Share = 0.6
     """share of the steps, the first ones, whose rows are halves of two others: more texts at once
     while what stands near matters most"""
-    soft_targets: Annotated[float, Field(ge=0, le=1)] = 0.95
+    soft_targets: Annotated[float, Field(ge=0, le=1)] = 1.0
     """part of each target of a new model that goes to what followed the same two tokens elsewhere
-    in the text; it falls to an eighth of that; 0 for the token that came alone"""
+    in the text; it falls to a fifth of that; 0 for the token that came alone"""
     prompts: list[str] | None = None
     """beginnings that the model goes on from at each evaluation; nothing for some of the data"""
 

@@ -21,7 +21,7 @@ from keras_vngpt.training.memory import check_memory
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer
 
-LAST_SOFT_SHARE = 0.125  # of the first, at the end: a student is helped up to there
+LAST_SOFT_SHARE = 0.2  # of the first, at the end
 
 
 @dataclass(frozen=True)
