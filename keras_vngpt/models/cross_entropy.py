@@ -33,10 +33,8 @@ def chunked_cross_entropy(
         embeddings: float tensor [vocabulary_size, hidden_dim].
         target: int tensor [positions].
         weight: float32 tensor [positions].
-        soft: optional `(ids, shares, rest, unigram)`: tokens that have a part of the target, and
-            which, int and float32 tensors [positions, others], where a token may be there several
-            times; and a part, float32 tensor [positions], that all tokens have as they are
-            distributed, float32 tensor [vocabulary_size].
+        soft: optional `(ids, shares)`, int and float32 tensors [positions, others]: tokens that
+            have a part of the target, and which; a token may be there several times.
         at_once: int, positions whose logits exist at once; by default `positions_at_once`.
         fuse: function that gives a function of element-wise operations back as one that takes
             less time, such as `keras_vngpt.training.fusion.fused`.
@@ -68,8 +66,8 @@ def chunked_cross_entropy(
         for start in range(0, positions, size):
             chunk = slice(start, min(start + size, positions))
             logits = ops.matmul(hidden[chunk], ops.transpose(embeddings))
-            parts = soft and moved_parts(target[chunk], *(x[chunk] for x in soft[:3]), soft[3])
-            nats, to_logits = softmax(logits, target[chunk], weight[chunk], parts)
+            moved = soft and moved_shares(target[chunk], *(x[chunk] for x in soft), logits.shape[1])
+            nats, to_logits = softmax(logits, target[chunk], weight[chunk], moved)
             of_chunk = ops.matmul(ops.transpose(to_logits), hidden[chunk])
             to_embeddings = to_embeddings + ops.cast(of_chunk, "float32")
             to_hidden.append(ops.matmul(to_logits, embeddings))
@@ -87,36 +85,30 @@ def chunked_cross_entropy(
     return total_loss(hidden, embeddings)
 
 
-def moved_parts(target, ids, shares, rest, unigram):
-    """What soft targets add to one-hot ones, as `loss_of_logits` takes it.
+def moved_shares(target, ids, shares, vocabulary_size):
+    """What soft targets add to one-hot ones, float32 [positions, vocabulary_size]; a row sums to 0.
 
     Args:
         target: int32 tensor [positions].
         ids: int tensor [positions, others].
         shares: float32 tensor [positions, others].
-        rest: float32 tensor [positions].
-        unigram: float32 tensor [vocabulary_size].
-
-    Returns:
-        `(moved, rest, unigram)`, of which the first is float32 [positions, vocabulary_size].
+        vocabulary_size: int.
     """
     columns = ops.concatenate([ops.cast(ids, "int32"), target[:, None]], axis=1)
     rows = ops.broadcast_to(ops.arange(target.shape[0], dtype="int32")[:, None], columns.shape)
-    given = ops.sum(shares, axis=1) + rest
-    values = ops.concatenate([shares, -given[:, None]], axis=1)
+    values = ops.concatenate([shares, -ops.sum(shares, axis=1, keepdims=True)], axis=1)
     places = ops.reshape(ops.stack([rows, columns], axis=-1), (-1, 2))
-    shape = target.shape[0], unigram.shape[0]
-    return ops.scatter(places, ops.reshape(values, (-1,)), shape), rest, unigram
+    return ops.scatter(places, ops.reshape(values, (-1,)), (target.shape[0], vocabulary_size))
 
 
-def loss_of_logits(logits, target, weight, soft=None):
+def loss_of_logits(logits, target, weight, moved=None):
     """The weighted cross-entropy of logits, summed, and its gradient.
 
     Args:
         logits: float tensor [positions, vocabulary_size].
         target: int tensor [positions].
         weight: float32 tensor [positions].
-        soft: optional, from `moved_parts`: then the gradient is to soft targets.
+        moved: optional, from `moved_shares`: then the gradient is to soft targets.
 
     Returns:
         `(nats, to_logits)`: a float32 scalar, and a tensor like `logits`.
@@ -132,9 +124,8 @@ def loss_of_logits(logits, target, weight, soft=None):
     is_target = ops.equal(ops.arange(logits.shape[-1])[None], target[:, None])
     at_target = weight[:, None] * (ops.exp(of_target - largest) / total - 1.0)
     gradient = ops.where(is_target, at_target, exponentials * (weight[:, None] / total))
-    if soft is not None:
-        moved, rest, unigram = soft
-        gradient = gradient - weight[:, None] * (moved + rest[:, None] * unigram)
+    if moved is not None:
+        gradient = gradient - weight[:, None] * moved
     return loss, ops.cast(gradient, dtype)
 
 

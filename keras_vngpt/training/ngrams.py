@@ -14,9 +14,8 @@ class NGrams:
     """A trigram model: what is likely after the last two tokens, by interpolated discounting.
 
     `p(w | u v) = max(n(u v w) - 0.75, 0) / n(u v) + rest(u v) p(w | v)`, where `rest` is what the
-    discounts left; the same of `p(w | v)`, and `p(w) = (n(w) + 1) / (n + V)`. A pair that was
-    seen once is no context. One token has its 128 likeliest successors, two have 32; what the
-    others would have is left to `p(w)`.
+    discounts left; the same of `p(w | v)`. A pair that was seen once is no context. One token has
+    its 128 likeliest successors, two have 32; what the others would have is left out.
 
     Args:
         token_ids: int array [rows, length], of the text to count.
@@ -26,7 +25,7 @@ class NGrams:
 
     Example:
         >>> ngrams = NGrams(rows.token_ids, rows.segment_ids, 8192)
-        >>> ids, shares, rest = ngrams.successors(token_ids, segment_ids)
+        >>> ids, shares = ngrams.successors(token_ids, segment_ids)
 
     References:
         - [Chen and Goodman, 1999](https://doi.org/10.1006/csla.1999.0128), section 2.7: absolute
@@ -39,8 +38,6 @@ class NGrams:
         token_ids = token_ids.astype(np.int64)
         token, successor = token_ids[:, :-1][follows], token_ids[:, 1:][follows]
         size = vocabulary_size
-        n = np.bincount(successor, minlength=size) + 1
-        self.unigram = ops.convert_to_tensor(n / n.sum(), "float32")
         self.after_one = _Successors.count(token, successor, size, size, AFTER_ONE)
 
         both = follows[:, :-1] & follows[:, 1:]
@@ -69,9 +66,8 @@ class NGrams:
             segment_ids: int tensor [rows, length].
 
         Returns:
-            `(ids, shares, rest)`: tokens, of which some are there twice, and how likely they are,
-            int32 and float32 tensors [rows * length, 160]; and what is left for `unigram`, float32
-            tensor [rows * length].
+            `(ids, shares)`, int32 and float32 tensors [rows * length, 160]: tokens, of which some
+            are there twice, and how likely they are; those of a position add up to less than 1.
         """
         token_ids, segment_ids = (ops.cast(x, "int32") for x in (token_ids, segment_ids))
         before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
@@ -82,8 +78,7 @@ class NGrams:
         ids_of_two, shares_of_two, rest = self.after_two.of(pair, is_pair)
         ids_of_one, shares_of_one, _ = self.after_one.of(token_ids, ops.greater_equal(token_ids, 0))
         ids = ops.concatenate([ids_of_two, ids_of_one], axis=1)
-        shares = ops.concatenate([shares_of_two, rest[:, None] * shares_of_one], axis=1)
-        return ids, shares, 1.0 - ops.sum(shares, axis=1)
+        return ids, ops.concatenate([shares_of_two, rest[:, None] * shares_of_one], axis=1)
 
     def _pair(self, before, token_ids):
         """The number of each pair, and whether there is one: by halving, for all at once."""

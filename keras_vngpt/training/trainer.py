@@ -54,6 +54,5 @@ class Trainer(keras.Model):
         )
 
     def _soft_targets(self, token_ids, padding_mask, soft_share):
-        ids, shares, rest = self.ngrams.successors(token_ids, padding_mask)
-        part = ops.repeat(soft_share, token_ids.shape[1])
-        return ids, part[:, None] * shares, part * rest, self.ngrams.unigram
+        ids, shares = self.ngrams.successors(token_ids, padding_mask)
+        return ids, shares * ops.repeat(soft_share, token_ids.shape[1])[:, None]
