@@ -65,8 +65,8 @@ def step_bytes(model, batch_size, length):
     if size.recompute and size.decoder == "modern":  # one layer at a time
         of_position = of_layer + size.num_layers * OF_WIDTH_RECOMPUTED * size.hidden_dim
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
-    # And what becomes of them on the way to the gradient, and soft targets.
-    logits = 4 * 5 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
+    # And what becomes of them on the way to the gradient.
+    logits = 4 * 4 * positions_at_once(size.vocabulary_size) * size.vocabulary_size
     # Gradients and updates, and two moments.
     return 4 * weights + item * of_position * batch_size * length + logits + RUNTIME
 
