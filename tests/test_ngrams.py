@@ -27,17 +27,17 @@ def by_hand(rows, segments):
 
 
 def likelihood(after, context):
-    counts = after[context]
-    if not context or (len(context) == 2 and counts.total() < FEWEST):
-        return (1.0, {}) if not context else likelihood(after, context[1:])
-    if not counts:
-        return 1.0, {}
-    shorter = likelihood(after, context[1:])[1]
+    """The same by the formula: a dictionary from tokens to how likely they are."""
+    if not context:
+        return {}
+    counts, shorter = after[context], likelihood(after, context[1:])
+    if counts.total() < (FEWEST if len(context) == 2 else 1):
+        return shorter
     rest = DISCOUNT * len(counts) / counts.total()
     found = Counter({token: rest * p for token, p in shorter.items()})
-    for token, n in counts.most_common():
+    for token, n in counts.items():
         found[token] += (n - DISCOUNT) / counts.total()
-    return rest, found
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_successors_are_those_counted_by_hand(text):
             if segments[r, c]:
                 n_pairs += len(context) == 2 and after[context].total() >= FEWEST
                 expected = np.zeros(50)
-                for token, p in likelihood(after, context)[1].items():
+                for token, p in likelihood(after, context).items():
                     expected[token] = p
                 np.testing.assert_allclose(row, expected, atol=1e-6)
         assert found.sum(axis=1).max() < 1
