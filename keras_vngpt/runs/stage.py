@@ -7,33 +7,25 @@ import time
 from functools import partial
 
 import keras
-import numpy as np
 
-from keras_vngpt.data.pipeline import training_batches
 from keras_vngpt.data.rows import Mixture, Rows
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
+from keras_vngpt.runs.counting import count
 from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
 from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
-from keras_vngpt.training.cooccurrence import (
-    company_classes,
-    cooccurrence_embeddings,
-    told_apart,
-)
-from keras_vngpt.training.ngrams import NGrams
 from keras_vngpt.training.stage import Plan, train_stage
 from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
 FEW_STEPS = 150  # with fewer, 70 questions and answers are half learned
-POSITIONS_COUNTED = 10_000_000  # at most, of the text
 
 
 def run_stage(stage, run, settings):
@@ -47,21 +39,10 @@ def run_stage(stage, run, settings):
     start = start_of(stage, run, settings)
     model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
-    features = token_features(model.preprocessor.tokenizer)
-    text = first_pass(rows, plan, settings.seed, mixture) if start is None else None
-    ngrams = None
-    if text and getattr(stage_settings, "soft_targets", 0.0):
-        share = stage_settings.soft_targets
-        print(f"  targets         at first {share:.0%} of each what followed elsewhere")
-        ngrams = NGrams(*text, model.backbone.vocabulary_size)
-    if text and settings.model.embeddings == "cooccurrence":
-        classes = start_embeddings(model, *text, features[:, 0], settings.seed)
-        kept = run / "work" / stage / "token_features.npy"
-        if not kept.exists():  # a run that goes on must have the same, to the last bit
-            with whole(kept, durable=True) as path, open(path, "wb") as file:
-                np.save(file, joined(features, classes))
-        features = np.load(kept)
-    del text  # up to 80 MB
+    if start is None:
+        features, ngrams = count(stage, run, settings, model, rows, plan, mixture)
+    else:
+        features, ngrams = token_features(model.preprocessor.tokenizer), None
     print()
     decoder = Decoder(model, instruct=stage == "finetune")
     room = EXCERPT if stage == "pretrain" else None
@@ -141,40 +122,6 @@ def make_model(stage, run, settings, start):
                 )
         backbone = VnGPTBackbone.from_preset(str(start), **of_this_stage)
     return VnGPTCausalLM(backbone, preprocessor)
-
-
-def first_pass(rows, plan, seed, mixture):
-    """Token ids and segment ids of one pass over the rows, or of a large part of it.
-
-    They are counted, which takes seconds, also where training will not come that far.
-    """
-    of_step = plan.batch_size * plan.length
-    one_pass = math.ceil(plan.rows / plan.batch_size)
-    steps = min(one_pass, math.ceil(POSITIONS_COUNTED / of_step))
-    batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
-    inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
-    return tuple(map(np.concatenate, zip(*inputs, strict=True)))
-
-
-def start_embeddings(model, token_ids, segment_ids, words, seed):
-    """Give a new model embeddings that know a text.
-
-    Returns:
-        The classes of its tokens, from `company_classes`.
-    """
-    print("  embeddings      from what stands near what in the text")
-    variable = model.backbone.token_embedding.embeddings
-    embeddings = cooccurrence_embeddings(token_ids, segment_ids, *variable.shape, seed)
-    variable.assign(told_apart(embeddings, words, seed))
-    counts = np.bincount(token_ids[segment_ids > 0], minlength=len(embeddings))
-    return company_classes(embeddings, counts, seed)
-
-
-def joined(features, classes):
-    """The features of tokens and their classes, numbered on, in order."""
-    classes = classes + [0, features[:, 1].max(initial=-1) + 1]
-    pairs = np.concatenate([features, classes]).astype("int32")
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def announce(stage, plan, model):

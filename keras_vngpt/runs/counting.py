@@ -1,0 +1,86 @@
+"""What a new model is told of its text before the first step: counted in one pass, in seconds."""
+
+import math
+
+import numpy as np
+
+from keras_vngpt.data.pipeline import training_batches
+from keras_vngpt.text.features import token_features
+from keras_vngpt.training.cooccurrence import (
+    company_classes,
+    cooccurrence_embeddings,
+    told_apart,
+)
+from keras_vngpt.training.ngrams import NGrams
+from keras_vngpt.whole import whole
+
+POSITIONS_COUNTED = 10_000_000  # at most, of the text
+
+
+def count(stage, run, settings, model, rows, plan, mixture):
+    """Start the embeddings of a new model from its text; count n-grams for its targets.
+
+    Args:
+        stage: "pretrain" or "finetune".
+        run: `Run`, in which the features are kept for a run that goes on.
+        settings: `Settings`.
+        model: a new `VnGPTCausalLM`.
+        rows: `Rows` to train on.
+        plan: `Plan`.
+        mixture: `Mixture` of the rows.
+
+    Returns:
+        `(features, ngrams)`: from `token_features`, with classes of company where these were
+        counted; `NGrams`, or `None` without soft targets.
+    """
+    features, ngrams = token_features(model.preprocessor.tokenizer), None
+    soft_targets = getattr(getattr(settings, stage), "soft_targets", 0.0)
+    wants_embeddings = settings.model.embeddings == "cooccurrence"
+    if not soft_targets and not wants_embeddings:
+        return features, ngrams
+    text = first_pass(rows, plan, settings.seed, mixture)
+    if soft_targets:
+        print(f"  targets         at first {soft_targets:.0%} of each what followed elsewhere")
+        ngrams = NGrams(*text, model.backbone.vocabulary_size)
+    if wants_embeddings:
+        classes = start_embeddings(model, *text, features[:, 0], settings.seed)
+        kept = run / "work" / stage / "token_features.npy"
+        if not kept.exists():  # a run that goes on must have the same, to the last bit
+            with whole(kept, durable=True) as path, open(path, "wb") as file:
+                np.save(file, joined(features, classes))
+        features = np.load(kept)
+    return features, ngrams
+
+
+def first_pass(rows, plan, seed, mixture):
+    """Token ids and segment ids of one pass over the rows, or of a large part of it.
+
+    They are counted also where training will not come that far.
+    """
+    of_step = plan.batch_size * plan.length
+    one_pass = math.ceil(plan.rows / plan.batch_size)
+    steps = min(one_pass, math.ceil(POSITIONS_COUNTED / of_step))
+    batches = training_batches(rows, plan.batch_size, seed, 0, steps, mixture)
+    inputs = [(x["token_ids"], x["padding_mask"]) for x, _, _ in batches.as_numpy_iterator()]
+    return tuple(map(np.concatenate, zip(*inputs, strict=True)))
+
+
+def start_embeddings(model, token_ids, segment_ids, words, seed):
+    """Give a new model embeddings that know a text.
+
+    Returns:
+        The classes of its tokens, from `company_classes`.
+    """
+    print("  embeddings      from what stands near what in the text")
+    variable = model.backbone.token_embedding.embeddings
+    embeddings = cooccurrence_embeddings(token_ids, segment_ids, *variable.shape, seed)
+    variable.assign(told_apart(embeddings, words, seed))
+    counts = np.bincount(token_ids[segment_ids > 0], minlength=len(embeddings))
+    return company_classes(embeddings, counts, seed)
+
+
+def joined(features, classes):
+    """The features of tokens and their classes, numbered on, in order."""
+    classes = classes + [0, features[:, 1].max(initial=-1) + 1]
+    pairs = np.concatenate([features, classes]).astype("int32")
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
