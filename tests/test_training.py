@@ -232,7 +232,7 @@ PLAIN = {"global_clipnorm": 1.0, "weight_decay": 0.0}
     "ours, theirs",
     [
         (
-            MuonAdamW(1e-2, momentum=0.7, **BETAS, **PLAIN),
+            MuonAdamW(1e-2, momentum=0.7, neuron_norm=False, **BETAS, **PLAIN),
             keras.optimizers.Muon(
                 1e-2, adam_lr_ratio=0.5, momentum=0.7, adam_weight_decay=0.0, **PLAIN,
                 **{f"adam_{name}": beta for name, beta in BETAS.items()},
@@ -247,6 +247,23 @@ PLAIN = {"global_clipnorm": 1.0, "weight_decay": 0.0}
 def test_the_optimizer_is_that_of_keras(ours, theirs):
     for a, b in zip(trained(ours), trained(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_all_neurons_of_a_matrix_move_equally_far_and_as_far_as_without():
+    def moves(**kwargs):
+        before = trained(MuonAdamW(1e-2, **kwargs, **PLAIN), n_steps=0)
+        after = trained(MuonAdamW(1e-2, **kwargs, **PLAIN), n_steps=1)
+        return [b - a for a, b in zip(before, after, strict=True)][:3]
+
+    together = zip(moves(), moves(neuron_norm=False), (0, 0, 1), strict=True)
+    for move, plain, shorter in together:  # square, wide, tall
+        neurons = np.linalg.norm(move, axis=shorter)
+        np.testing.assert_allclose(neurons, neurons[0], rtol=1e-3)
+        np.testing.assert_allclose(np.linalg.norm(move), np.linalg.norm(plain), rtol=1e-3)
+        # Each neuron keeps its direction.
+        size = np.linalg.norm(plain, axis=shorter, keepdims=True)
+        np.testing.assert_allclose(move * size, plain * neurons[0], atol=1e-6)
+        assert np.ptp(size) > 0.01 * np.mean(size)
 
 
 def test_embeddings_move_as_sums_of_a_vector_for_the_token_and_for_each_feature():

@@ -20,6 +20,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
     What `keras.optimizers.Muon` does, and besides:
 
     - Matrices of one shape are made orthogonal together, as one batched product.
+    - All neurons move equally far in a step. Of a matrix that is not square an orthogonal update
+      has vectors of unequal length along its longer side; they are given one length.
     - Tokens that share features, such as a syllable, learn from each other: the embeddings move as
       the sums of a vector for the token and one for each feature would, under AdamW. Nothing is
       added to the model.
@@ -34,6 +36,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         momentum: float, of Muon, with Nesterov's look ahead.
         newton_schulz_steps: int.
         newton_schulz_dtype: "float32" or "bfloat16", of those steps.
+        neuron_norm: bool, whether all neurons move equally far.
         beta_1: float, of AdamW.
         beta_2: float, of AdamW.
         epsilon: float, of AdamW.
@@ -55,6 +58,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
     References:
         - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
         - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
+        - [Li et al., 2025](https://arxiv.org/abs/2510.05491), equal neurons; here without a memory
+          of earlier steps, as in [Muon+](https://arxiv.org/abs/2602.21545).
         - [Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101), AdamW.
         - [Bojanowski et al., 2017](https://arxiv.org/abs/1607.04606), sums of features.
     """
@@ -67,6 +72,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         momentum=0.85,
         newton_schulz_steps=5,
         newton_schulz_dtype="float32",
+        neuron_norm=True,
         beta_1=0.8,
         beta_2=0.99,
         epsilon=1e-7,
@@ -83,6 +89,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.momentum = momentum
         self.newton_schulz_steps = newton_schulz_steps
         self.newton_schulz_dtype = newton_schulz_dtype
+        self.neuron_norm = neuron_norm
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.decay = weight_decay
         self.clip = global_clipnorm
@@ -256,6 +263,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         for shape, same in of_shape.items():
             size = UPDATE_SIZE * math.sqrt(max(shape))
             whole = self._orthogonal(ops.stack([updates[i] for i in same])) * size
+            whole = _balanced(whole) if self.neuron_norm else whole
             found |= zip(same, ops.unstack(whole, len(same)), strict=True)
         return found
 
@@ -284,6 +292,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             "momentum": self.momentum,
             "newton_schulz_steps": self.newton_schulz_steps,
             "newton_schulz_dtype": self.newton_schulz_dtype,
+            "neuron_norm": self.neuron_norm,
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
@@ -362,6 +371,14 @@ def _momentum_updates(variables, factor, momentum):
         first = first * momentum + grad
         found.append((first, grad + first * momentum))
     return found
+
+
+def _balanced(x):
+    """[matrices, rows, columns], the vectors along the longer side made equal in each matrix."""
+    shorter = 1 + (x.shape[1] > x.shape[2])
+    of_vector = ops.mean(ops.square(x), axis=shorter, keepdims=True)
+    of_matrix = ops.mean(of_vector, axis=(1, 2), keepdims=True)
+    return x * ops.sqrt(of_matrix / (of_vector + 1e-8))
 
 
 def _moved(variables):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vngpt.training.muon import MuonAdamW
 
-ADAM_SHARE = 0.5  # of Muon's learning rate, for embeddings and norms
+ADAM_SHARE = 0.75  # of Muon's learning rate, for embeddings and norms
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
