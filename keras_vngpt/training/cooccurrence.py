@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.sparse
 
-WINDOW = 3  # tokens to each side; one at distance d counts 1 / d
+WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
 SMOOTHING = 0.75  # power of the counts of the company
-STD = 0.08  # what it knows outlasts the first steps better than at 0.02
+STD = 0.06  # what it knows outlasts the first steps better than at 0.02
 NOISE = 0.12  # as a share of STD
 NOISE_OF_SIGNS = 0.75  # of what is no word: digits keep the same company and must be told apart
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
@@ -28,7 +28,7 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
         seed: int.
 
     Returns:
-        float32 array [vocabulary_size, hidden_dim], with a standard deviation of 0.08; zeros for a
+        float32 array [vocabulary_size, hidden_dim], with a standard deviation of 0.06; zeros for a
         token that stands near nothing.
 
     Example:
