@@ -1,8 +1,11 @@
 """What tokens stand near: embeddings to start from and classes, and nothing across documents."""
 
 import numpy as np
+from conftest import make_model
 
+from keras_vngpt.runs.counting import OF_OFTEN_SEEN, SEEN_OFTEN, start_embeddings
 from keras_vngpt.training.cooccurrence import (
+    NOISE,
     STD,
     company_classes,
     cooccurrence_embeddings,
@@ -52,6 +55,35 @@ def test_tokens_that_keep_the_same_company_are_of_one_class():
     assert not (classes[1] | classes[2]) & (classes[3] | classes[4])
     np.testing.assert_array_equal(pairs, company_classes(embeddings, counts))
     assert not len(company_classes(np.zeros((10, 4)), np.zeros(10)))
+
+
+def test_a_start_is_larger_and_looks_further_where_tokens_are_seen_often(preprocessor):
+    model = make_model("modern", preprocessor)
+    variable = model.backbone.token_embedding.embeddings
+    rows = np.random.default_rng(0).integers(0, 600, (SEEN_OFTEN * 600 // 50, 50))
+    words = np.arange(600)
+
+    def start(ids):
+        start_embeddings(model, ids, np.ones_like(ids), words, seed=0)
+        return variable.numpy()
+
+    def expected(ids, **start):
+        embeddings = cooccurrence_embeddings(ids, np.ones_like(ids), *variable.shape, **start)
+        return told_apart(embeddings, words, std=start.get("std", STD))
+
+    np.testing.assert_array_equal(start(rows), expected(rows, **OF_OFTEN_SEEN))
+    np.testing.assert_array_equal(start(rows[1:]), expected(rows[1:]))
+    assert abs(start(rows).std() / OF_OFTEN_SEEN["std"] / (1 + NOISE**2) ** 0.5 - 1) < 0.01
+
+
+def test_a_window_of_three_sees_three_tokens_far():
+    rows = np.random.default_rng(0).integers(0, 20, (500, 4))
+
+    def embeddings(rows, window):
+        return cooccurrence_embeddings(rows, np.ones_like(rows), 20, 8, window=window)
+
+    np.testing.assert_array_equal(embeddings(rows[:, :3], 2), embeddings(rows[:, :3], 3))
+    assert not np.allclose(embeddings(rows, 2), embeddings(rows, 3))
 
 
 def test_neighbours_of_another_document_or_padding_are_not_counted():

@@ -7,6 +7,8 @@ import numpy as np
 from keras_vngpt.data.pipeline import training_batches
 from keras_vngpt.text.features import token_features
 from keras_vngpt.training.cooccurrence import (
+    STD,
+    WINDOW,
     company_classes,
     cooccurrence_embeddings,
     told_apart,
@@ -15,6 +17,8 @@ from keras_vngpt.training.ngrams import NGrams
 from keras_vngpt.whole import whole
 
 POSITIONS_COUNTED = 10_000_000  # at most, of the text
+SEEN_OFTEN = 100  # times that a token is seen, on average
+OF_OFTEN_SEEN = {"window": 3, "std": 0.08}  # with less text what stands further off is chance
 
 
 def count(stage, run, settings, model, rows, plan, mixture):
@@ -73,8 +77,12 @@ def start_embeddings(model, token_ids, segment_ids, words, seed):
     """
     print("  embeddings      from what stands near what in the text")
     variable = model.backbone.token_embedding.embeddings
-    embeddings = cooccurrence_embeddings(token_ids, segment_ids, *variable.shape, seed)
-    variable.assign(told_apart(embeddings, words, seed))
+    is_seen_often = np.count_nonzero(segment_ids) >= SEEN_OFTEN * variable.shape[0]
+    start = OF_OFTEN_SEEN if is_seen_often else {"window": WINDOW, "std": STD}
+    embeddings = cooccurrence_embeddings(
+        token_ids, segment_ids, *variable.shape, seed=seed, **start
+    )
+    variable.assign(told_apart(embeddings, words, seed, start["std"]))
     counts = np.bincount(token_ids[segment_ids > 0], minlength=len(embeddings))
     return company_classes(embeddings, counts, seed)
 

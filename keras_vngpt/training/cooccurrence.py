@@ -6,14 +6,16 @@ import scipy.sparse
 WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
 SMOOTHING = 0.75  # power of the counts of the company
 STD = 0.06  # what it knows outlasts the first steps better than at 0.02
-NOISE = 0.12  # as a share of STD
+NOISE = 0.12  # as a share of it
 NOISE_OF_SIGNS = 0.75  # of what is no word: digits keep the same company and must be told apart
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
 TOKENS_PER_CLASS = (192, 24, 6)  # coarse classes, fine ones, and those of the nearest
 ROUNDS = 12  # of k-means
 
 
-def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim, seed=0):
+def cooccurrence_embeddings(
+    token_ids, segment_ids, vocabulary_size, hidden_dim, seed=0, window=WINDOW, std=STD
+):
     """Embeddings from how often tokens stand near each other.
 
     The positive pointwise mutual information of tokens within a window, decomposed: `U sqrt(S)` of
@@ -26,10 +28,11 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
         vocabulary_size: int.
         hidden_dim: int.
         seed: int.
+        window: int, tokens to each side that are near.
+        std: float, the standard deviation of what is returned.
 
     Returns:
-        float32 array [vocabulary_size, hidden_dim], with a standard deviation of 0.06; zeros for a
-        token that stands near nothing.
+        float32 array [vocabulary_size, hidden_dim]; zeros for a token that stands near nothing.
 
     Example:
         >>> embeddings = cooccurrence_embeddings(rows.token_ids, rows.segment_ids, 8192, 256)
@@ -40,7 +43,7 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
         - [Halko, Martinsson and Tropp, 2011](https://arxiv.org/abs/0909.4061), algorithm 4.4.
     """
     rng = np.random.default_rng(seed)
-    information = _information(_counts(token_ids, segment_ids, vocabulary_size))
+    information = _information(_counts(token_ids, segment_ids, vocabulary_size, window))
     basis = rng.standard_normal((vocabulary_size, hidden_dim + OVERSAMPLING), "float32")
     for _ in range(ITERATIONS):
         basis, _ = np.linalg.qr(information @ basis)
@@ -50,16 +53,17 @@ def cooccurrence_embeddings(token_ids, segment_ids, vocabulary_size, hidden_dim,
     embeddings[:, : len(largest)] = (basis @ vectors[:, largest]) * np.abs(values[largest]) ** 0.5
     rotation, _ = np.linalg.qr(rng.standard_normal((hidden_dim, hidden_dim)))
     embeddings = embeddings @ rotation.astype("float32")
-    return embeddings * (STD / max(np.sqrt(np.mean(embeddings**2)), 1e-12))
+    return embeddings * (std / max(np.sqrt(np.mean(embeddings**2)), 1e-12))
 
 
-def told_apart(embeddings, words, seed=0):
+def told_apart(embeddings, words, seed=0, std=STD):
     """Embeddings with noise: little for words, more for the rest.
 
     Args:
         embeddings: float array [tokens, hidden_dim], from `cooccurrence_embeddings`.
         words: int array of the tokens that are words or parts of words.
         seed: int.
+        std: float, what the embeddings were made with.
 
     Returns:
         float32 array like `embeddings`, no row of it zero.
@@ -67,7 +71,7 @@ def told_apart(embeddings, words, seed=0):
     noise = np.full((len(embeddings), 1), NOISE_OF_SIGNS, "float32")
     noise[np.asarray(words, int)] = NOISE
     rng = np.random.default_rng((seed, 1))
-    return embeddings + noise * STD * rng.standard_normal(embeddings.shape, "float32")
+    return embeddings + noise * std * rng.standard_normal(embeddings.shape, "float32")
 
 
 def company_classes(embeddings, counts, seed=0):
@@ -111,10 +115,10 @@ def company_classes(embeddings, counts, seed=0):
     return np.concatenate(pairs)
 
 
-def _counts(token_ids, segment_ids, vocabulary_size):
+def _counts(token_ids, segment_ids, vocabulary_size, window):
     """How often two tokens are near each other, [vocabulary_size, vocabulary_size], sparse."""
     counts = scipy.sparse.csr_array((vocabulary_size, vocabulary_size), dtype="float32")
-    for distance in range(1, WINDOW + 1):
+    for distance in range(1, window + 1):
         is_together = (segment_ids[:, :-distance] == segment_ids[:, distance:]) & (
             segment_ids[:, distance:] > 0
         )
