@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import keras_vngpt
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import read_conversations, read_documents
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the shell ignored it: `pytest &`
 
 ROOT = Path(__file__).parents[1]
 SIZES = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
