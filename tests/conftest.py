@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import keras_vngpt
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
@@ -71,9 +72,12 @@ def make_model(decoder_kind, preprocessor, seed=0, length=64):
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """A whole run on the samples, as small as it gets."""
-    folder = tmp_path_factory.mktemp("runs")
-    return keras_vngpt.fit(folder=str(folder), name="small", **SETTINGS)
+    """A whole run on the samples, as small as it gets; the first process to ask for it trains."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / "run.lock"):
+        return keras_vngpt.fit(folder=str(shared / "runs"), name="small", **SETTINGS)
 
 
 def verb(name, *arguments, cwd=None, env=None, text=None):
