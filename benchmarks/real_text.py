@@ -6,9 +6,8 @@ Each line is one `fit`; a table in Markdown is printed at the end, with versions
 """
 
 import argparse
-import os
-import platform
-from importlib.metadata import version
+
+from machine import describe
 
 import keras_vngpt
 
@@ -34,21 +33,18 @@ def main():
     parser.add_argument("--dev", required=True, help="text for bits per byte")
     parser.add_argument("--requests", required=True, help="JSONL; a tenth is held out by hash")
     parser.add_argument("--folder", default="runs/real_text", help="where the run folders go")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    print(
-        f"seed {given.seed}, TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
-        f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    )
     text = {**PRETRAIN, "data": [given.train], "validation_data": [given.dev]}
     requests = {**FINETUNE, "data": [given.requests], "prompts": []}
-    common = {"folder": given.folder, "seed": given.seed, "model": {"preset": "tiny"}}
-    common["tokenizer"] = TOKENIZER
+    common = {"folder": given.folder, "seed": given.seed, "tokenizer": TOKENIZER}
     pretrained = {}
     for decoder in ("modern", "classic"):
         pretrained[decoder] = keras_vngpt.fit(
-            **{**common, "model": {"preset": "tiny", "decoder": decoder}},
+            **common,
+            model={"preset": "tiny", "decoder": decoder, "dtype": given.dtype},
             name=f"pretrain-{decoder}",
             skip=["finetune"],
             pretrain=text,
@@ -62,12 +58,14 @@ def main():
         **{f"finetune.{name}": value for name, value in requests.items()},
     )
     fresh = keras_vngpt.fit(
-        **{**common, "model": FRESH["model"]},
+        **common,
+        model={**FRESH["model"], "dtype": given.dtype},
         name="requests-from-scratch",
         skip=["pretrain"],
         finetune={**requests, "epochs": FRESH["epochs"]},
     )
 
+    print(f"\n{describe(['tensorflow', 'keras'])}, {given.dtype}, seed {given.seed}")
     print("\n| decoder | parameters | tokens | bits per byte | time |\n|---|---|---|---|---|")
     for decoder, run in pretrained.items():
         m = run.metrics

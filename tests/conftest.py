@@ -14,10 +14,12 @@ from filelock import FileLock
 import keras_vngpt
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import read_conversations, read_documents
+from keras_vngpt.generation.saved_model import ExportedDecoder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the shell ignored it: `pytest &`
 
 ROOT = Path(__file__).parents[1]
+PROMPTS = ["Bật quạt phòng ngủ lên mức 2", "tắt", "Kéo rèm phòng khách lên"]
 SIZES = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
 SETTINGS = {
     "model": {"num_layers": 2, "hidden_dim": 64, "intermediate_dim": 128},
@@ -78,6 +80,12 @@ def run(tmp_path_factory):
         shared = shared.parent
     with FileLock(shared / "run.lock"):
         return keras_vngpt.fit(folder=str(shared / "runs"), name="small", **SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def trained(run):
+    """The decoder of that run, from its SavedModel."""
+    return ExportedDecoder(run / "export" / "1")
 
 
 def verb(name, *arguments, cwd=None, env=None, text=None):

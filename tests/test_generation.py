@@ -18,7 +18,7 @@ from keras_vngpt.generation.controls import as_tensors
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import ExportedDecoder, save_decoder
+from keras_vngpt.generation.saved_model import save_decoder
 from keras_vngpt.whole import alone
 
 PROMPTS = [
@@ -148,10 +148,9 @@ def test_export_answers_with_tensorflow_and_tensorflow_text_alone(run):
     assert answers == keras_vngpt.generate(run, PROMPTS)
 
 
-def test_export_without_text_needs_tensorflow_alone(run, tmp_path):
+def test_export_without_text_needs_tensorflow_alone(run, trained, tmp_path):
     keras_vngpt.export(run, to=str(tmp_path / "ids"), text=False)
-    decoder = ExportedDecoder(run / "export" / "1")
-    ids = decoder.tokenize(PROMPTS)
+    ids = trained.tokenize(PROMPTS)
     answers = isolated(
         tmp_path / "ids",
         {"keras_vngpt", "keras", "keras_hub", "keras_nlp", "sentencepiece", "tensorflow_text"},
@@ -159,7 +158,7 @@ def test_export_without_text_needs_tensorflow_alone(run, tmp_path):
         "model.signatures['serving_default']"
         f"(token_ids=tf.constant({ids.numpy().tolist()}))['token_ids'].numpy().tolist()",
     )
-    assert answers == decoder.generate_ids(ids).numpy().tolist()
+    assert answers == trained.generate_ids(ids).numpy().tolist()
     with pytest.raises(Faults, match="takes only token ids"):
         keras_vngpt.generate(tmp_path / "ids", ["a"])
 
@@ -305,40 +304,37 @@ ODD_CONTROLS = [
 ]
 
 
-def test_odd_texts_have_answers(run):
+def test_odd_texts_have_answers(trained):
     """Whatever a SavedModel is given, each prompt has an answer, and the others are not harmed."""
-    decoder = ExportedDecoder(run / "export" / "1")
     plain = PROMPTS[0]
-    (by_itself,) = decoder.generate([plain], 8).numpy()
+    (by_itself,) = trained.generate([plain], 8).numpy()
     controls, stop = as_tensors({})[0], tf.constant([b"\xff", b"\xc3("])
-    raw = tf.constant([plain]), tf.constant(8), controls, stop, decoder.no_prefix()
-    assert decoder.answer_texts(*raw)["responses"].numpy() == [by_itself]
+    raw = tf.constant([plain]), tf.constant(8), controls, stop, trained.no_prefix()
+    assert trained.answer_texts(*raw)["responses"].numpy() == [by_itself]
     odd = [text.encode() for text in ODD_TEXTS] + [b"\xff\xfe B\xe1\xba", b"\xed\xa0\x80"]
-    answers = decoder.generate([plain, *odd], 8).numpy()
+    answers = trained.generate([plain, *odd], 8).numpy()
     assert answers[0] == by_itself
     for answer in answers:
         answer.decode()
     for text, answer in zip(odd, answers[1:], strict=True):
-        assert decoder.generate([text], 8).numpy()[0] == answer
+        assert trained.generate([text], 8).numpy()[0] == answer
 
 
 @pytest.mark.parametrize("controls", ODD_CONTROLS, ids=str)
-def test_odd_controls_are_defined(run, controls):
-    decoder = ExportedDecoder(run / "export" / "1")
-    ids = decoder.generate_ids(decoder.tokenize(PROMPTS[:2]), 6, **controls).numpy()
+def test_odd_controls_are_defined(trained, controls):
+    ids = trained.generate_ids(trained.tokenize(PROMPTS[:2]), 6, **controls).numpy()
     assert ids.shape[0] == 2 and ids.shape[1] <= 6 and (ids >= 0).all()
     if not controls.get("temperature", 0) > 0 and "temperature" in controls:
-        np.testing.assert_array_equal(ids, decoder.generate_ids(decoder.tokenize(PROMPTS[:2]), 6))
+        np.testing.assert_array_equal(ids, trained.generate_ids(trained.tokenize(PROMPTS[:2]), 6))
 
 
-def test_lengths_and_batches_of_nothing(run):
-    decoder = ExportedDecoder(run / "export" / "1")
+def test_lengths_and_batches_of_nothing(trained):
     for most in (0, -1, -(2**31)):
-        assert decoder.generate(PROMPTS[:2], most).numpy().tolist() == [b"", b""]
-    assert decoder.generate(tf.zeros([0], tf.string), 4).shape == (0,)
-    assert decoder.generate_ids(tf.zeros([2, 0], tf.int32), 4).shape == (2, 0)
-    assert decoder.generate_ids(tf.zeros([3, 4], tf.int32), 4).shape == (3, 0)
-    beyond = decoder.generate_ids([[2, 10**6, -5, 3]], 4)  # ids that are no tokens
+        assert trained.generate(PROMPTS[:2], most).numpy().tolist() == [b"", b""]
+    assert trained.generate(tf.zeros([0], tf.string), 4).shape == (0,)
+    assert trained.generate_ids(tf.zeros([2, 0], tf.int32), 4).shape == (2, 0)
+    assert trained.generate_ids(tf.zeros([3, 4], tf.int32), 4).shape == (3, 0)
+    beyond = trained.generate_ids([[2, 10**6, -5, 3]], 4)  # ids that are no tokens
     assert beyond.shape[0] == 1
 
 
