@@ -59,6 +59,7 @@ def make_optimizer(
     micro_batches=1,
     scale_loss=False,
     token_features=None,
+    newton_schulz_dtype="float32",
 ):
     """Muon or AdamW with linear warm-up and linear decay.
 
@@ -73,6 +74,7 @@ def make_optimizer(
         micro_batches: int, batches whose gradients make one step.
         scale_loss: bool, for float16.
         token_features: optional, from `keras_vngpt.text.features.token_features`.
+        newton_schulz_dtype: "float32" or "bfloat16", of Muon's own products.
 
     Returns:
         A `MuonAdamW`.
@@ -92,4 +94,5 @@ def make_optimizer(
         micro_batches=micro_batches,
         scale_loss=scale_loss,
         token_features=token_features,
+        newton_schulz_dtype=newton_schulz_dtype,
     )

@@ -131,6 +131,7 @@ def train_stage(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     check_memory(stage, model, plan)
+    dtype = model.backbone.dtype_policy.name
     optimizer = make_optimizer(
         settings.optimizer,
         settings.learning_rate,
@@ -140,8 +141,9 @@ def train_stage(
         settings.weight_decay,
         settings.clip_norm,
         plan.micro_batches,
-        scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
+        scale_loss=dtype == "mixed_float16",
         token_features=token_features,
+        newton_schulz_dtype="bfloat16" if dtype == "mixed_bfloat16" else "float32",
     )
     trainer = Trainer(model, ngrams)
     trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
