@@ -57,9 +57,8 @@ def make_optimizer(
     weight_decay=0.01,
     clip_norm=1.0,
     micro_batches=1,
-    scale_loss=False,
+    dtype="float32",
     token_features=None,
-    newton_schulz_dtype="float32",
 ):
     """Muon or AdamW with linear warm-up and linear decay.
 
@@ -72,9 +71,9 @@ def make_optimizer(
         weight_decay: float, decoupled.
         clip_norm: float, the largest global norm of the gradients; 0 for no limit.
         micro_batches: int, batches whose gradients make one step.
-        scale_loss: bool, for float16.
+        dtype: str, the policy of the model: "mixed_float16" wants the loss scaled, and with
+            "mixed_bfloat16" Muon's own products are in bfloat16.
         token_features: optional, from `keras_vngpt.text.features.token_features`.
-        newton_schulz_dtype: "float32" or "bfloat16", of Muon's own products.
 
     Returns:
         A `MuonAdamW`.
@@ -92,7 +91,7 @@ def make_optimizer(
         weight_decay=weight_decay,
         global_clipnorm=clip_norm or None,
         micro_batches=micro_batches,
-        scale_loss=scale_loss,
+        scale_loss=dtype == "mixed_float16",
+        newton_schulz_dtype="bfloat16" if dtype == "mixed_bfloat16" else "float32",
         token_features=token_features,
-        newton_schulz_dtype=newton_schulz_dtype,
     )

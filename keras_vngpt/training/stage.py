@@ -131,7 +131,6 @@ def train_stage(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     check_memory(stage, model, plan)
-    dtype = model.backbone.dtype_policy.name
     optimizer = make_optimizer(
         settings.optimizer,
         settings.learning_rate,
@@ -141,9 +140,8 @@ def train_stage(
         settings.weight_decay,
         settings.clip_norm,
         plan.micro_batches,
-        scale_loss=dtype == "mixed_float16",
+        dtype=model.backbone.dtype_policy.name,
         token_features=token_features,
-        newton_schulz_dtype="bfloat16" if dtype == "mixed_bfloat16" else "float32",
     )
     trainer = Trainer(model, ngrams)
     trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
