@@ -1,4 +1,4 @@
-"""The one exception that a user's own mistake raises, with every fault found so far."""
+"""The one exception that a user's own mistake raises, with every fault found so far, and hints."""
 
 
 class Faults(ValueError):
@@ -20,3 +20,13 @@ class Faults(ValueError):
     def __init__(self, faults):
         self.faults = [faults] if isinstance(faults, str) else list(faults)
         super().__init__("\n".join(self.faults))
+
+
+def with_hints(faults, hints):
+    """Faults with what to do about them.
+
+    Args:
+        faults: list of str.
+        hints: dictionary by a sign in the text of a fault, of what follows it then.
+    """
+    return [fault + next((h for sign, h in hints.items() if sign in fault), "") for fault in faults]

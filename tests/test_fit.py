@@ -207,6 +207,9 @@ def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run)
     assert again.metrics == before
     with pytest.raises(Faults, match="seed: 0 there, 7 now"):
         keras_vngpt.fit(folder=str(run.folder.parent), name="small", seed=7, **SETTINGS)
+    settings = {**SETTINGS, "finetune": {**SETTINGS["finetune"], "epochs": 4}}
+    with pytest.raises(Faults, match=f"Take another --name .with --init {run.folder} --skip"):
+        keras_vngpt.fit(folder=str(run.folder.parent), name="small", **settings)
 
 
 def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
@@ -237,19 +240,25 @@ def test_two_processes_do_not_train_one_run(tmp_path):
 
 def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
     data = tmp_path / "qa.csv"
-    data.write_text(
-        "prompt,completion\n" + "".join(f"Số {i} là gì?,Là số {i}\n" for i in range(60))
-    )
+    data.write_text("câu hỏi,đáp\n" + "".join(f"Số {i} là gì?,Là số {i}\n" for i in range(60)))
+    columns = {"finetune.request_column": "câu hỏi", "finetune.response_column": "đáp"}
     more = keras_vngpt.fit(
         folder=str(tmp_path),
         name="more",
         init=str(run.folder),
         skip=["pretrain"],
         **{"finetune.data": [str(data)], "finetune.epochs": 1, "finetune.prompts": ["Số 3 là gì?"]},
+        **columns,
     )
     said = capsys.readouterr().out
     assert "inherited:  model.hidden_dim = 64" in said
     assert "overridden: finetune.epochs = 1 (was 3" in said
+    assert more.metrics["finetune.exact_match"] < 0.5 and "held out is never learned" in said
+    assert keras_vngpt.evaluate(more, data=[str(data)])["requests"] == 60
+    with pytest.raises(Faults, match="missing column: .* --request_column and"):
+        keras_vngpt.evaluate(run, data=[str(data)])
+    named = {name.removeprefix("finetune."): column for name, column in columns.items()}
+    assert keras_vngpt.evaluate(run, data=[str(data)], **named)["requests"] == 60
     assert flatten(more.settings)["tokenizer.vocabulary_size"] == 600
     assert (more / "tokenizer/assets/tokenizer/vocabulary.spm").read_bytes() == (
         run / "tokenizer/assets/tokenizer/vocabulary.spm"

@@ -11,6 +11,9 @@ from keras_vngpt.data.splits import SIDES
 from keras_vngpt.faults import Faults
 
 SHOWN = 12  # names of columns in a message
+COLUMN_HINTS = {  # of verbs with these settings
+    'needs "request" and "response" or': "; --request_column and --response_column name others"
+}
 COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"

@@ -4,21 +4,30 @@ import math
 
 import numpy as np
 
+from keras_vngpt.arguments import flatten
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
-from keras_vngpt.data.readers import read_conversations, read_documents
+from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
 from keras_vngpt.evaluation.exact_match import exact_match
-from keras_vngpt.faults import Faults
+from keras_vngpt.faults import Faults, with_hints
 from keras_vngpt.generation.generate import load_text_decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
 from keras_vngpt.models.scores import Scores
+from keras_vngpt.runs.run import Run
 
 BATCH = 32
 
 
-def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = None):
+def evaluate(
+    path: str,
+    data: list[str] | None = None,
+    text: list[str] | None = None,
+    request_column: str | None = None,
+    response_column: str | None = None,
+    text_column: str | None = None,
+):
     """Measure a model: exact match on requests, bits per byte on text.
 
         python -m keras_vngpt.evaluate runs/default --data my_test.jsonl
@@ -28,6 +37,9 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
         path: run folder, preset folder, or (for `data`) exported SavedModel
         data: JSONL or CSV files with requests and the expected responses
         text: text files; a blank line stands between two documents
+        request_column: its name in `data`; by default as the run was trained with
+        response_column: its name in `data`; by default as the run was trained with
+        text_column: its name in tables of `text`; by default as the run was trained with
 
     Returns:
         dictionary with `exact_match` and `requests`, or `bits_per_byte`, `bytes` and `tokens`.
@@ -45,8 +57,9 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
     if text and preset is None:
         raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
     figures = {}
-    conversations = read_conversations(data) if data else []
-    documents = read_documents(text) if text else []
+    columns = _columns(path, text=text_column, request=request_column, response=response_column)
+    conversations = _read(data, columns) if data else []
+    documents = read_documents(text, columns.text) if text else []
     if conversations:
         answers = exact_match(decoder, conversations)
         figures["exact_match"] = float(np.mean([a["correct"] for a in answers]))
@@ -59,6 +72,22 @@ def evaluate(path: str, data: list[str] | None = None, text: list[str] | None = 
         nats = nats_per_token(preset, prepared.rows) * figures["tokens"]
         figures["bits_per_byte"] = nats / figures["bytes"] / math.log(2)
     return figures
+
+
+def _columns(path, **names):
+    """The columns that are named, and for the others those of the run."""
+    run = Run(path)
+    of_run = flatten(run.settings) if run.exists else {}
+    stages = {"text": "pretrain", "request": "finetune", "response": "finetune"}
+    found = {n: names[n] or of_run.get(f"{stages[n]}.{n}_column") for n in names}
+    return Columns(**{name: column for name, column in found.items() if column})
+
+
+def _read(data, columns):
+    try:
+        return read_conversations(data, columns)
+    except Faults as fault:
+        raise Faults(with_hints(fault.faults, COLUMN_HINTS)) from None
 
 
 def nats_per_token(preset, rows):

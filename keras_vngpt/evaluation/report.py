@@ -142,9 +142,11 @@ def _lines(path):
 
 
 def _tiles(metrics):
+    of_text = "pretrain.test_bits_per_byte"  # of text never seen, if some was held out
+    of_text = of_text if of_text in metrics else "pretrain.bits_per_byte"
     figures = (
         ("Exact match", "finetune.exact_match", _percent),
-        ("Pre-training bits per byte", "pretrain.bits_per_byte", "{:.3f}".format),
+        ("Pre-training bits per byte", of_text, "{:.3f}".format),
         ("Parameters", "parameters", _short),
         ("Tokens trained on", "tokens", _short),
         ("Total time", "seconds", _duration),

@@ -1,6 +1,9 @@
 """A conversation in the terminal."""
 
+import json
 import sys
+from pathlib import Path
+from shlex import quote
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.generation.controls import check_texts, resolve_controls
@@ -38,6 +41,8 @@ def chat(
         raise Faults("num_beams, num_return_sequences: a chat has one answer, word by word")
     decoder = load_text_decoder(path)
     print(HELP)
+    if (trained_with := _system_of(path)) and not system:
+        print(f"Each request was trained with a text before it: --system {quote(trained_with)}")
     prompts, responses = [], []
     while True:
         try:
@@ -62,3 +67,9 @@ def chat(
             print(piece, end="", flush=True)
         print()
         responses.append(answer)
+
+
+def _system_of(path):
+    """The system text of all requests that a run was trained on, if there is one."""
+    prompts = Path(path, "work", "prompts.json")
+    return json.loads(prompts.read_text("utf-8")).get("system", "") if prompts.is_file() else ""

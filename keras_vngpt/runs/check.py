@@ -11,7 +11,7 @@ from keras_vngpt.data.readers import (
     stream_documents,
 )
 from keras_vngpt.data.splits import apart, in_part, side_of, split
-from keras_vngpt.faults import Faults
+from keras_vngpt.faults import Faults, with_hints
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
@@ -81,9 +81,7 @@ def check(settings):
         _check_documents(data, settings.pretrain, faults)
     if "finetune" not in settings.skip:
         _check_conversations(data, settings.finetune, faults)
-    faults = [
-        fault + next((h for sign, h in HINTS.items() if sign in fault), "") for fault in faults
-    ]
+    faults = with_hints(faults, HINTS)
     if len(faults) > MAX_FAULTS_SHOWN:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         faults = [*faults[:MAX_FAULTS_SHOWN], f"... and {hidden} more faults"]
@@ -200,8 +198,8 @@ def _check_conversations(data, stage, faults):
             "held out too, or too few to part into training, validation and test"
         )
     if sides["train"] and not sides["validation"]:
-        if stage.validation_share:
-            print("finetune: too few requests to hold one out: validation is on what is trained")
+        why = "too few requests to hold one out" if stage.validation_share else "none is held out"
+        print(f"finetune: {why}: validation is on what is trained")
         sides["validation"] = sides["train"]
     data.conversations = sides
 

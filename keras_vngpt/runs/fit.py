@@ -28,6 +28,11 @@ from keras_vngpt.runs.stage import clock, run_stage
 from keras_vngpt.whole import alone
 
 PHASES = ("pretrain", "finetune", "evaluate", "export")
+LOW = 0.5  # of the answers right
+WHY_LOW = """\
+                  Is each a fact of its own? What is held out is never learned. To learn all:
+                  --finetune.test_share 0 --finetune.validation_share 0
+                  More phrasings of each: python -m keras_vngpt.augment"""
 
 
 def fit(config: str | None = None, **settings):
@@ -134,8 +139,9 @@ def open_run(settings, values):
         if changed := differences(run.settings, values):
             raise Faults(
                 [
-                    f"{run.folder}: is a run with other settings. Take another --name, or "
-                    "--restart to throw it away. They differ in",
+                    f"{run.folder}: is a run with other settings. Take another --name"
+                    f"{_another_finetuning(run, changed)}, or --restart to throw it away. They "
+                    "differ in",
                     *(f"  {line}" for line in changed),
                 ]
             )
@@ -154,6 +160,13 @@ def open_run(settings, values):
     make_run(run, values, settings, data, folders, figures)
     run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
     return run
+
+
+def _another_finetuning(run, changed):
+    """The shorter way, where the pre-training is done and would be the same."""
+    if not run.is_done("pretrain") or not all(line.startswith("finetune.") for line in changed):
+        return ""
+    return f" (with --init {run.folder} --skip pretrain, for its pre-training is done)"
 
 
 @contextmanager
@@ -202,6 +215,11 @@ def show_results(run, settings):
             f"  exact match     {metrics['finetune.exact_match']:.2%} of "
             f"{metrics['finetune.test_requests']:,} requests never seen"
         )
+        if metrics["finetune.exact_match"] < LOW and settings.finetune.test_data is None:
+            print(WHY_LOW)
+    elif "finetune.validation_right" in metrics:
+        right = metrics["finetune.validation_right"]
+        print(f"  validation      {right:.2%} of the responses right; no request was held out")
     print(f"  time            {clock(metrics['seconds'])}")
     print(f"  report          {run / 'report.html'}")
     if "finetune" not in settings.skip:

@@ -376,9 +376,10 @@ def pick_prompts(settings, data):
     """What the model is asked at each evaluation: as set, or a few that it is not trained on."""
     validation = data.conversations.get("validation", [])
     picked = {
-        "pretrain": [" ".join(text.split()[:3]) for text in data.held_out[:N_PROMPTS]],
-        "finetune": [c.prompts[0] for c in validation[:N_PROMPTS]],
+        "pretrain": [" ".join(text.split()[:3]) for text in data.held_out],
+        "finetune": [c.prompts[0] for c in validation],
     }
+    picked = {stage: list(dict.fromkeys(texts))[:N_PROMPTS] for stage, texts in picked.items()}
     given = {stage: getattr(settings, stage).prompts for stage in picked}
     return {
         stage: texts if given[stage] is None else given[stage] for stage, texts in picked.items()

@@ -140,7 +140,7 @@ def announce(stage, plan, model):
         print(f"  few steps       a small set is learned in more: --finetune.epochs {passes}")
     if plan.short_steps:
         print(f"  short rows      the first {plan.short_steps:,} steps: of {plan.length // 2}")
-    print(f"  estimated time  {clock(seconds)}")
+    print(f"  estimated time  {clock(seconds)}, and compilation before the first step")
 
 
 def matrix_rate(dtype):

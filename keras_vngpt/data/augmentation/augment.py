@@ -22,9 +22,9 @@ from keras_vngpt.data.augmentation.kinds import Kinds
 from keras_vngpt.data.augmentation.names import Names, key
 from keras_vngpt.data.augmentation.settings import AugmentSettings
 from keras_vngpt.data.augmentation.variation import TRIES, Variation, without_diacritics
-from keras_vngpt.data.readers import Columns, read_conversations
+from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
-from keras_vngpt.faults import Faults
+from keras_vngpt.faults import Faults, with_hints
 from keras_vngpt.whole import whole
 
 REJECTED_SHOWN = 3
@@ -112,7 +112,7 @@ class Workshop:
             try:
                 return make(*arguments)
             except Faults as fault:
-                faults.extend(fault.faults)
+                faults.extend(with_hints(fault.faults, COLUMN_HINTS))
                 return None
 
         columns = Columns(request=settings.request_column, response=settings.response_column)
