@@ -224,53 +224,29 @@ def trained(optimizer, n_steps=5):
     return [v.numpy() for v in variables]
 
 
-class ExactMuon(keras.optimizers.Muon):
-    """Keras' Muon with the nearest orthogonal matrix itself: all singular values are 1."""
-
-    def zeropower_via_newtonschulz5(self, x, steps):
-        left, _, right = np.linalg.svd(x, full_matrices=False)
-        return ops.convert_to_tensor(left @ right)
-
-
 BETAS = {"beta_1": 0.75, "beta_2": 0.97}
 PLAIN = {"global_clipnorm": 1.0, "weight_decay": 0.0}
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, atol",
+    "ours, theirs",
     [
         (
             MuonAdamW(1e-2, momentum=0.7, neuron_norm=False, **BETAS, **PLAIN),
-            ExactMuon(
+            keras.optimizers.Muon(
                 1e-2, adam_lr_ratio=0.5, momentum=0.7, adam_weight_decay=0.0, **PLAIN,
                 **{f"adam_{name}": beta for name, beta in BETAS.items()},
             ),
-            2e-4,  # of five steps of 2e-3
         ),
         (
             MuonAdamW(1e-2, matrices="adamw", **BETAS, **PLAIN),
             keras.optimizers.AdamW(1e-2, **BETAS, **PLAIN),
-            1e-5,
         ),
     ],
 )  # fmt: skip
-def test_the_optimizer_is_that_of_keras(ours, theirs, atol):
+def test_the_optimizer_is_that_of_keras(ours, theirs):
     for a, b in zip(trained(ours), trained(theirs), strict=True):
-        np.testing.assert_allclose(a, b, atol=atol)
-
-
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 0.013), ("bfloat16", 0.06)])
-@pytest.mark.parametrize("shape", [(24, 24), (24, 64), (64, 24)])
-@pytest.mark.parametrize("size", [1e-5, 1.0, 1e5])
-def test_updates_of_matrices_are_orthogonal(dtype, tolerance, shape, size):
-    """Singular values from 0.02 of the largest on become 1, whatever the size of the gradient."""
-    rng = np.random.default_rng(3)
-    left, _, right = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
-    gradient = size * (left * np.geomspace(0.02, 1.0, 24)) @ right
-    optimizer = MuonAdamW(newton_schulz_dtype=dtype)
-    update = optimizer._orthogonal(ops.convert_to_tensor(gradient[None], "float32"))
-    found = np.linalg.svd(update.numpy()[0], compute_uv=False)
-    np.testing.assert_allclose(found, 1.0, atol=tolerance)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_all_neurons_of_a_matrix_move_equally_far_and_as_far_as_without():

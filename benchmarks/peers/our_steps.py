@@ -49,7 +49,7 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
         VnGPTBackbone(**sizes, decoder=decoder, max_sequence_length=length, dtype=dtype)
     )
     trainer = Trainer(model)
-    trainer.compile(make_optimizer(optimizer, 1e-3, 100_000, dtype=dtype), jit_compile=xla)
+    trainer.compile(make_optimizer(optimizer, 1e-3, total_steps=100_000), jit_compile=xla)
 
     def fit(batches, steps):
         trainer.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)

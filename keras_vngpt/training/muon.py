@@ -8,13 +8,7 @@ from keras import ops
 from keras_vngpt.training.feature_sums import FeatureSums
 from keras_vngpt.training.fusion import fused
 
-# Of each Newton-Schulz step: the best fifth degree for what the step before leaves of 0.01 to 1.
-COEFFICIENTS = (
-    (8.0934, -23.6204, 17.4462),
-    (3.6366, -2.7219, 0.5365),
-    (2.6613, -1.9772, 0.4526),
-    (1.9562, -1.3375, 0.3839),
-)
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step
 UPDATE_SIZE = 0.2  # root mean square of an orthogonal update: about that of AdamW's
 GROWTH_STEPS = 2_000  # without overflow, before the scale of a float16 loss doubles
 
@@ -40,7 +34,8 @@ class MuonAdamW(keras.optimizers.Optimizer):
         adam_share: float, the learning rate of embeddings and norms as a share of it.
         matrices: "muon" or "adamw".
         momentum: float, of Muon, with Nesterov's look ahead.
-        newton_schulz_dtype: "float32" or "bfloat16", of the products that make orthogonal.
+        newton_schulz_steps: int.
+        newton_schulz_dtype: "float32" or "bfloat16", of those steps.
         neuron_norm: bool, whether all neurons move equally far.
         beta_1: float, of AdamW.
         beta_2: float, of AdamW.
@@ -62,7 +57,6 @@ class MuonAdamW(keras.optimizers.Optimizer):
 
     References:
         - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
-        - [Amsel et al., 2025](https://arxiv.org/abs/2505.16932), its steps: a polynomial for each.
         - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
         - [Li et al., 2025](https://arxiv.org/abs/2510.05491), equal neurons; here without a memory
           of earlier steps, as in [Muon+](https://arxiv.org/abs/2602.21545).
@@ -76,6 +70,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         adam_share=0.5,
         matrices="muon",
         momentum=0.85,
+        newton_schulz_steps=5,
         newton_schulz_dtype="float32",
         neuron_norm=True,
         beta_1=0.8,
@@ -92,6 +87,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.adam_share = adam_share
         self.matrices = matrices
         self.momentum = momentum
+        self.newton_schulz_steps = newton_schulz_steps
         self.newton_schulz_dtype = newton_schulz_dtype
         self.neuron_norm = neuron_norm
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
@@ -277,14 +273,12 @@ class MuonAdamW(keras.optimizers.Optimizer):
         dtype = x.dtype
         if is_tall:
             x = ops.transpose(x, (0, 2, 1))
-        x = ops.cast(x / (_size(x) + 1e-7), self.newton_schulz_dtype)
-        square = _gram(x)
-        # At least the square of the largest singular value, and nearer to it than the size of x.
-        bound = 1.02 * _size(square) + 1e-7
-        x, square = x / ops.sqrt(bound), square / bound
-        for a, b, c in COEFFICIENTS:
+        norm = ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
+        x = ops.cast(x / (norm + 1e-7), self.newton_schulz_dtype)
+        a, b, c = COEFFICIENTS
+        for _ in range(self.newton_schulz_steps):
+            square = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
             x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
-            square = _gram(x)
         x = ops.cast(x, dtype)
         return ops.transpose(x, (0, 2, 1)) if is_tall else x
 
@@ -296,6 +290,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             "adam_share": self.adam_share,
             "matrices": self.matrices,
             "momentum": self.momentum,
+            "newton_schulz_steps": self.newton_schulz_steps,
             "newton_schulz_dtype": self.newton_schulz_dtype,
             "neuron_norm": self.neuron_norm,
             "beta_1": self.beta_1,
@@ -339,17 +334,6 @@ def _momentum_updates(variables, factor, momentum):
         first = first * momentum + grad
         found.append((first, grad + first * momentum))
     return found
-
-
-def _size(x):
-    """Frobenius norm of each of [matrices, rows, columns], [matrices, 1, 1]."""
-    squares = ops.square(ops.cast(x, "float32"))
-    return ops.cast(ops.sqrt(ops.sum(squares, axis=(1, 2), keepdims=True)), x.dtype)
-
-
-def _gram(x):
-    """[matrices, rows, columns] to their products of rows with rows, [matrices, rows, rows]."""
-    return ops.matmul(x, ops.transpose(x, (0, 2, 1)))
 
 
 def _balanced(x):

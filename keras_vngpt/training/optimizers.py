@@ -57,7 +57,7 @@ def make_optimizer(
     weight_decay=0.01,
     clip_norm=1.0,
     micro_batches=1,
-    dtype="float32",
+    scale_loss=False,
     token_features=None,
 ):
     """Muon or AdamW with linear warm-up and linear decay.
@@ -71,8 +71,7 @@ def make_optimizer(
         weight_decay: float, decoupled.
         clip_norm: float, the largest global norm of the gradients; 0 for no limit.
         micro_batches: int, batches whose gradients make one step.
-        dtype: str, the policy of the model: "mixed_float16" wants the loss scaled, and with
-            "mixed_bfloat16" Muon's own products are in bfloat16.
+        scale_loss: bool, for float16.
         token_features: optional, from `keras_vngpt.text.features.token_features`.
 
     Returns:
@@ -91,7 +90,6 @@ def make_optimizer(
         weight_decay=weight_decay,
         global_clipnorm=clip_norm or None,
         micro_batches=micro_batches,
-        scale_loss=dtype == "mixed_float16",
-        newton_schulz_dtype="bfloat16" if dtype == "mixed_bfloat16" else "float32",
+        scale_loss=scale_loss,
         token_features=token_features,
     )

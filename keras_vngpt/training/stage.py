@@ -140,7 +140,7 @@ def train_stage(
         settings.weight_decay,
         settings.clip_norm,
         plan.micro_batches,
-        dtype=model.backbone.dtype_policy.name,
+        scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
         token_features=token_features,
     )
     trainer = Trainer(model, ngrams)
