@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import inspect
+import json
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ import yaml
 
 from keras_vngpt.faults import Faults
 from keras_vngpt.interruption import Terminated
+
+LONG = 200  # characters of a value in a message
 
 settings = pydantic.dataclasses.dataclass(
     config=pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -72,6 +75,7 @@ def read_yaml(path):
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
+        json.dumps(values, default=str)  # refuses what contains itself
     except OSError as error:
         raise Faults(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -83,6 +87,8 @@ def read_yaml(path):
         raise Faults(f"{path}{line}: not valid YAML ({problem})") from None
     except RecursionError:
         raise Faults(f"{path}: not valid YAML (nested too deeply)") from None
+    except ValueError as error:  # a date or a number that there is not
+        raise Faults(f"{path}: not valid YAML ({error})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -244,7 +250,9 @@ def explain(detail):
     message = re.sub(r"^Input should be", "must be", message)
     if detail["type"] == "missing":
         return "needs a value"
-    return f"{message[0].lower()}{message[1:]}. Received: {detail['input']!r}"
+    received = repr(detail["input"])
+    received = received if len(received) <= LONG else f"{received[:LONG]}..."
+    return f"{message[0].lower()}{message[1:]}. Received: {received}"
 
 
 def _docs(schema):

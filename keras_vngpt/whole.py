@@ -55,7 +55,7 @@ def whole(path, durable=False):
     partial = path.with_name(f".partial-{path.name}")
     aside = path.with_name(f".aside-{path.name}")
     _put_back(aside, path)  # of a process that was killed
-    _remove(partial)
+    remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
@@ -71,13 +71,13 @@ def whole(path, durable=False):
             _sync(path.parent)
     finally:
         _put_back(aside, path)
-        _remove(partial)
+        remove(partial)
 
 
 def _put_back(aside, path):
     """A folder that moved aside to its place again, or away where there is a new one."""
     if path.exists():
-        _remove(aside)
+        remove(aside)
     elif aside.exists():
         os.replace(aside, path)
 
@@ -91,7 +91,8 @@ def _sync(path):
         os.close(file)
 
 
-def _remove(path):
+def remove(path):
+    """A file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -411,10 +411,12 @@ def test_what_did_not_change_is_prepared_once(tmp_path):
     assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
     assert "unchanged" in verb("fit", *arguments, cwd=tmp_path).stdout
     expected = contents(tmp_path / "runs")
-    for damaged in [*tmp_path.rglob("target.npy"), *tmp_path.rglob("tokenizer.json")]:
-        damaged.write_bytes(damaged.read_bytes()[:50])
-    assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
-    assert contents(tmp_path / "runs") == expected
+    for name, kept in (("target.npy", -1), ("tokenizer.json", 50)):
+        for damaged in tmp_path.rglob(name):
+            content = damaged.read_bytes()
+            damaged.write_bytes(content[:kept] + (b"\x7f" if kept < 0 else b""))
+        assert "packing" in verb("fit", *arguments, cwd=tmp_path).stdout
+        assert contents(tmp_path / "runs") == expected
     assert "packing" in verb("fit", *arguments[:-1], "16", cwd=tmp_path).stdout
     with open(tmp_path / "a.txt", "a") as file:
         file.write(" thêm")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -388,22 +389,43 @@ def test_a_damaged_run_says_so_in_a_line(run, tmp_path):
     assert verb("generate", folder, "a", "--top_k").stderr == (
         "--top_k: expected one argument; see --help\n"
     )
-    metrics = json.loads((folder / "metrics.json").read_text())
-    del metrics["seconds.finetune"]
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    same = yaml.safe_dump({**settings, "folder": "runs", "name": "default"})
-    for path in (folder / "config.yaml", tmp_path / "same.yaml"):
-        path.write_text(same)
-    again = ("fit", "--config", "same.yaml")
-    rows = folder / "work" / "finetune" / "train" / "target.npy"
-    rows.write_bytes(rows.read_bytes()[:99])
-    done = verb(*again, cwd=tmp_path)
-    assert done.returncode == 2 and "train: is damaged" in done.stderr
     (folder / "config.yaml").write_text("a: [")
     done = verb("fit", cwd=tmp_path)
     assert done.returncode == 2 and "config.yaml: is damaged" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "name, damage, told",
+    [
+        ("work/finetune/train/token_ids.npy", flip_a_bit, "train: is damaged"),
+        ("work/finetune/train/target.npy", Path.unlink, "train: is damaged"),
+        ("work/finetune/validation/sample_weight.npy", flip_a_bit, "validation: is damaged"),
+        ("pretrain/model.weights.h5", flip_a_bit, "pretrain: is damaged"),
+        ("pretrain/config.json", Path.unlink, "pretrain: is damaged"),
+        ("pretrain", shutil.rmtree, "pretrain: is gone"),
+        ("work/prompts.json", lambda path: path.write_text("{}"), "prompts.json: is damaged"),
+        ("metrics.json", Path.unlink, "metrics.json: is damaged"),
+        ("config.yaml", lambda path: path.write_text("{}"), "config.yaml: is damaged"),
+    ],
+)
+def test_a_damaged_run_is_not_gone_on_with(run, tmp_path, name, damage, told):
+    """Before the fine-tuning, and in whatever folder it stands now."""
+    folder = tmp_path / "moved" / "small"
+    shutil.copytree(run, folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["seconds.finetune"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    damage(folder / name)
+    with pytest.raises(Faults, match=told) as caught:
+        keras_vngpt.fit(folder=str(tmp_path / "moved"), name="small", **SETTINGS)
+    assert len(caught.value.faults) == 1
 
 
 def test_a_separator_of_lines_inside_a_request_is_no_end_of_a_record(tmp_path):

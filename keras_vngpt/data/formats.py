@@ -46,7 +46,8 @@ def read_records(path, faults):
     try:
         yield from reader(path, faults)
     except OSError as error:
-        faults.append(f"{path}: cannot be read ({error.strerror or error})")
+        why = " ".join(str(error.strerror or error).split())  # of a library, over several lines
+        faults.append(f"{path}: cannot be read ({why})")
     except _DAMAGED as error:
         faults.append(f"{path}: is damaged ({error})")
 

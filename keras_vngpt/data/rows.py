@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt.faults import Faults
+from keras_vngpt.seals import seal
 from keras_vngpt.whole import whole
 
 
@@ -64,6 +65,7 @@ class Rows:
             partial.mkdir(parents=True)
             for field in fields(self):
                 np.save(partial / f"{field.name}.npy", getattr(self, field.name))
+            seal(partial)
 
     @classmethod
     def load(cls, folder):
@@ -123,6 +125,7 @@ def join(shards, folder, mixture=None):
                     np.load(path).astype(dtype).tofile(file)
         if mixture:
             (partial / "mixture.json").write_text(json.dumps(vars(mixture)))
+        seal(partial)
 
 
 def flow(columns, sizes, length):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_vngpt.data.pipeline import training_batches
+from keras_vngpt.faults import Faults
 from keras_vngpt.text.features import token_features
 from keras_vngpt.training.cooccurrence import (
     STD,
@@ -52,7 +53,10 @@ def count(stage, run, settings, model, rows, plan, mixture):
         if not kept.exists():  # a run that goes on must have the same, to the last bit
             with whole(kept, durable=True) as path, open(path, "wb") as file:
                 np.save(file, joined(features, classes))
-        features = np.load(kept)
+        try:
+            features = np.load(kept)
+        except (OSError, ValueError, EOFError):
+            raise Faults(f"{kept}: is damaged. --restart makes the run anew") from None
     return features, ngrams
 
 

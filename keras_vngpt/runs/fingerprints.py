@@ -5,10 +5,11 @@ import json
 
 from keras_vngpt.arguments import flatten
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
+from keras_vngpt.seals import digest
 
 FORMAT = 2  # of the rows; another one prepares everything anew
 # On what a run becomes.
-WITHOUT_EFFECT = ("checkpoint_minutes", "keep_checkpoints", "micro_batches", "recompute")
+WITHOUT_EFFECT = ("folder", "checkpoint_minutes", "keep_checkpoints", "micro_batches", "recompute")
 
 
 def fingerprint(*parts):
@@ -30,6 +31,8 @@ def changes(run, settings):
     try:
         then = json.loads((run / "work" / "files.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        then = None
+    if not isinstance(then, dict):
         return {}
     now = fingerprints_of_data(settings)
     return {  # a file that is gone is not needed any more
@@ -43,8 +46,7 @@ def fingerprint_of_file(path):
     """The digest of what is in a file; of a TFDS data set its name."""
     if str(path).startswith(TFDS):
         return str(path)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    return digest(path)
 
 
 def fingerprint_of_tokenizer(folder):

@@ -1,7 +1,6 @@
 """The main job: from text and requests to a model that answers, in one run folder."""
 
 import errno
-import json
 import os
 import re
 import shlex
@@ -223,7 +222,6 @@ def show_results(run, settings):
     print(f"  time            {clock(metrics['seconds'])}")
     print(f"  report          {run / 'report.html'}")
     if "finetune" not in settings.skip:
-        prompts = json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))
-        system = prompts.get("system")
+        system = run.prompts["system"]
         told = f" --system {shlex.quote(system)}" if system else ""
         print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")

@@ -29,6 +29,7 @@ from keras_vngpt.runs.fingerprints import (
     fingerprints_of_data,
 )
 from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
+from keras_vngpt.seals import is_sealed
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
 from keras_vngpt.whole import whole
@@ -268,7 +269,8 @@ def is_complete(folder, stage):
         if stage == "pretrain":
             json.loads((folder / "cleaning.json").read_text(encoding="utf-8"))
         return all(
-            len(Rows.load(folder / side)) == figures[f"{stage}.{prefix}rows"]
+            is_sealed(folder / side)
+            and len(Rows.load(folder / side)) == figures[f"{stage}.{prefix}rows"]
             for side, prefix in PREFIXES.items()
             if side != "test" or f"{stage}.{prefix}rows" in figures
         )
@@ -359,9 +361,9 @@ def make_run(run, values, settings, data, folders, figures):
         prompts = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", prompts)
         write_text(partial / "work" / "files.json", json.dumps(fingerprints_of_data(settings)))
+        partial.record(**figures)
         text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
         write_text(partial / "config.yaml", text)
-        partial.record(**figures)
 
 
 def link(folder, to):

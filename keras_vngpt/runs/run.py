@@ -55,19 +55,26 @@ class Run:
     @property
     def settings(self):
         """The settings that it was made with, a nested dictionary."""
-        return self._read("config.yaml", yaml.safe_load)
+        return self._read("config.yaml", yaml.safe_load, "name")
 
     @property
     def metrics(self):
         """The figures so far: a dictionary with dotted names."""
-        return self._read("metrics.json", json.loads) if (self / "metrics.json").exists() else {}
+        if not self.exists:  # it is being made
+            return {}
+        return self._read("metrics.json", json.loads, "seconds")
 
-    def _read(self, name, parse):
+    @property
+    def prompts(self):
+        """What the model is asked at each evaluation, by stage, and the text before requests."""
+        return self._read("work/prompts.json", json.loads, "pretrain", "finetune", "system")
+
+    def _read(self, name, parse, *needed):
         try:
             values = parse((self / name).read_text(encoding="utf-8"))
-        except (ValueError, yaml.YAMLError):
+        except (OSError, ValueError, yaml.YAMLError):
             values = None
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not values.keys() >= set(needed):
             raise Faults(f"{self / name}: is damaged. --restart makes the run anew")
         return values
 

@@ -19,6 +19,7 @@ from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
+from keras_vngpt.seals import check_seal, seal
 from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.stage import Plan, train_stage
@@ -33,7 +34,10 @@ def run_stage(stage, run, settings):
     # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
     random.seed(f"{settings.seed} {stage}")
     stage_settings = getattr(settings, stage)
-    rows, validation_rows = (Rows.load(run / "work" / stage / s) for s in ("train", "validation"))
+    folders = [run / "work" / stage / side for side in ("train", "validation")]
+    for folder in folders:
+        check_seal(folder)
+    rows, validation_rows = map(Rows.load, folders)
     mixture = Mixture.load(run / "work" / stage / "train")
     plan = Plan.of(rows, stage_settings, run.metrics.get(f"{stage}.passes", 1))
     start = start_of(stage, run, settings)
@@ -62,7 +66,7 @@ def run_stage(stage, run, settings):
         settings.seed,
         mixture,
         bits_per_nat=run.metrics[f"{stage}.validation_bits_per_nat"],
-        prompts=json.loads((run / "work" / "prompts.json").read_text(encoding="utf-8"))[stage],
+        prompts=run.prompts[stage],
         answer=answer,
         origins=partial(origins, stage, settings, model.preprocessor),
         history=run / "history.csv",
@@ -73,6 +77,7 @@ def run_stage(stage, run, settings):
     )
     with whole(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))
+        seal(preset)
     figures |= {
         "batch_size": plan.batch_size,
         "epochs": figures["steps"] * plan.batch_size / plan.rows,
@@ -85,12 +90,18 @@ def run_stage(stage, run, settings):
 
 def start_of(stage, run, settings):
     """The folder of the model that a stage goes on with: of the stage before, of an earlier run."""
-    if stage == "finetune" and (run / "pretrain").is_dir():
+    if stage == "finetune" and run.is_done("pretrain"):
+        if not (run / "pretrain").is_dir():
+            raise Faults(f"{run / 'pretrain'}: is gone. --restart makes the run anew")
+        check_seal(run / "pretrain")
         return run / "pretrain"
     if not settings.init:
         return None
     init = Run(settings.init)
-    return find_preset(init / "pretrain") or find_preset(init)
+    preset = find_preset(init / "pretrain") or find_preset(init)
+    if preset:
+        check_seal(preset)
+    return preset
 
 
 def make_model(stage, run, settings, start):

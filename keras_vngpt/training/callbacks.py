@@ -177,10 +177,11 @@ def _keep(path, is_kept):
     def is_good(line):
         try:
             return is_kept(line)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             return False
 
     if path.exists():
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if is_good(line)]
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.split("\n") if is_good(line)]
         with whole(path) as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -11,7 +11,7 @@ import ml_dtypes  # noqa: F401  NumPy knows bfloat16 by it
 import numpy as np
 
 from keras_vngpt.faults import Faults
-from keras_vngpt.whole import whole
+from keras_vngpt.whole import remove, whole
 
 SHARE = 0.02  # of the time may go into writing
 DIGEST_SIZE = 32
@@ -71,6 +71,7 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays, notes = read_state(path)
             except (OSError, ValueError) as error:
                 print(f"  {path}: is damaged ({error}); passed over")
+                remove(path)  # a folder of this name would be in the way of the next state
                 continue
             self._load(path, model, arrays, notes, steps_per_epoch)
             return self.state["step"]
@@ -174,6 +175,7 @@ class Checkpoint(keras.callbacks.Callback):
                 read_state(self.folder / "best.state")
             except (OSError, ValueError) as error:
                 print(f"  {self.folder / 'best.state'}: is damaged ({error}); passed over")
+                remove(self.folder / "best.state")
                 state |= {"best_loss": None, "best_right": 0.0}
                 if state["evaluated_step"] == state["step"]:
                     state["evaluated_step"] -= 1  # evaluated again, these weights are the best
