@@ -52,7 +52,8 @@ def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, t
         assert answer.decode() == whole
         assert "".join(exported.stream(prompt, 8)) == whole
     assert exported.generate(["a"], 8, choices=["ab c", "b"]).numpy()[0] in (b"ab c", b"b")
-    log_probability, count = Decoder(model).score(tf.constant(prompts))
+    decoder = Decoder(model)  # by a name: a compiled method alone does not keep its object
+    log_probability, count = decoder.score(tf.constant(prompts))
     inputs, target, weight = model.preprocessor(prompts)
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target, model(inputs))
     np.testing.assert_allclose(

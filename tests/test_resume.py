@@ -18,6 +18,7 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.faults import Faults
 from keras_vngpt.interruption import Signals, Terminated
+from keras_vngpt.seals import seal
 from keras_vngpt.training.checkpoint import read_state, write_state
 
 TINY = {
@@ -189,6 +190,7 @@ def test_a_batch_that_is_not_finite_is_left_out_and_training_goes_on(tmp_path, m
         keras_vngpt.fit(folder=str(tmp_path), name="run", **TINY)
     weight = np.load(tmp_path / "run/work/pretrain/train/sample_weight.npy", mmap_mode="r+")
     weight[500, 10] = np.inf
+    seal(tmp_path / "run/work/pretrain/train")
     run = keras_vngpt.fit(folder=str(tmp_path), name="run", **TINY)
     assert capsys.readouterr().out.count("gradients that are not finite; left out") == 1
     assert run.metrics["pretrain.bits_per_byte"] < 5
