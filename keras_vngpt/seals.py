@@ -13,7 +13,7 @@ def seal(folder):
     """Note the digest of each file of a folder in a file beside them.
 
     Args:
-        folder: Path.
+        folder: Path; an earlier seal is replaced.
     """
     digests = {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)}
     (folder / SEAL).write_text(json.dumps(digests, indent=2), encoding="utf-8")
@@ -52,4 +52,5 @@ def digest(path):
 
 
 def _files(folder):
-    return [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    paths = sorted(Path(folder).rglob("*"))
+    return [path for path in paths if path.is_file() and path.name != SEAL]
