@@ -276,11 +276,12 @@ def _inherited(chosen):
         if f"{stage}.data" in chosen:  # other data brings its own tests and prompts
             left_out |= {f"{stage}.{n}" for n in ("validation_data", "test_data", "prompts")}
     settings = {name: value for name, value in settings.items() if name not in left_out}
+    overridden = [n for n, value in settings.items() if str(chosen.get(n, value)) != str(value)]
     for name, value in settings.items():
-        if str(chosen.get(name, value)) != str(value):
-            print(f"overridden: {name} = {chosen[name]} (was {value})")
-        else:
+        if name not in overridden:
             print(f"inherited:  {name} = {value}")
+    for name in overridden:  # last, for they are few
+        print(f"overridden: {name} = {chosen[name]} (was {settings[name]})")
     return settings
 
 
