@@ -1,10 +1,11 @@
 """Figures of a trained model on data of the user's choice."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
-from keras_vngpt.arguments import flatten
+from keras_vngpt.arguments import flatten, read_yaml
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
@@ -15,7 +16,6 @@ from keras_vngpt.generation.generate import load_text_decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
 from keras_vngpt.models.scores import Scores
-from keras_vngpt.runs.run import Run
 
 BATCH = 32
 
@@ -76,8 +76,8 @@ def evaluate(
 
 def _columns(path, **names):
     """The columns that are named, and for the others those of the run."""
-    run = Run(path)
-    of_run = flatten(run.settings) if run.exists else {}
+    config = Path(path, "config.yaml")
+    of_run = flatten(read_yaml(config)) if config.is_file() else {}
     stages = {"text": "pretrain", "request": "finetune", "response": "finetune"}
     found = {n: names[n] or of_run.get(f"{stages[n]}.{n}_column") for n in names}
     return Columns(**{name: column for name, column in found.items() if column})

@@ -71,5 +71,7 @@ def chat(
 
 def _system_of(path):
     """The system text of all requests that a run was trained on, if there is one."""
-    prompts = Path(path, "work", "prompts.json")
-    return json.loads(prompts.read_text("utf-8")).get("system", "") if prompts.is_file() else ""
+    try:
+        return json.loads(Path(path, "work", "prompts.json").read_text("utf-8"))["system"]
+    except (OSError, ValueError, KeyError, TypeError):  # an export, a preset; only a hint
+        return ""

@@ -218,7 +218,7 @@ def show_results(run, settings):
             print(WHY_LOW)
     elif "finetune.validation_right" in metrics:
         right = metrics["finetune.validation_right"]
-        print(f"  validation      {right:.2%} of the responses right; no request was held out")
+        print(f"  validation      {right:.2%} of the responses right")
     print(f"  time            {clock(metrics['seconds'])}")
     print(f"  report          {run / 'report.html'}")
     if "finetune" not in settings.skip:

@@ -71,7 +71,7 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays, notes = read_state(path)
             except (OSError, ValueError) as error:
                 print(f"  {path}: is damaged ({error}); passed over")
-                remove(path)  # a folder of this name would be in the way of the next state
+                _clear(path)
                 continue
             self._load(path, model, arrays, notes, steps_per_epoch)
             return self.state["step"]
@@ -175,7 +175,7 @@ class Checkpoint(keras.callbacks.Callback):
                 read_state(self.folder / "best.state")
             except (OSError, ValueError) as error:
                 print(f"  {self.folder / 'best.state'}: is damaged ({error}); passed over")
-                remove(self.folder / "best.state")
+                _clear(self.folder / "best.state")
                 state |= {"best_loss": None, "best_right": 0.0}
                 if state["evaluated_step"] == state["step"]:
                     state["evaluated_step"] -= 1  # evaluated again, these weights are the best
@@ -233,6 +233,12 @@ def read_state(path):
         arrays.append(body[start:stop].view(dtype).reshape(shape))
         start = stop
     return arrays, head["notes"]
+
+
+def _clear(path):
+    """Take away a folder in the place of a state, where no file could be put; a file stays."""
+    if path.is_dir():
+        remove(path)
 
 
 def _write(file, part):
