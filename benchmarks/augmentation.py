@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 import keras_vngpt
-from keras_vngpt.data.augmentation.names import key
+from keras_vngpt.augmentation.names import key
 from keras_vngpt.data.sources import locate
 
 EVERY = 3  # one template in so many is for testing

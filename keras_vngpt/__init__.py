@@ -1,10 +1,10 @@
 """From Vietnamese text to a small GPT that answers, in Keras."""
 
-from keras_vngpt.quiet import import_tensorflow
+from keras_vngpt.console import import_tensorflow
 
 import_tensorflow()
 
-from keras_vngpt.data.augmentation.augment import augment  # noqa: E402
+from keras_vngpt.augmentation.augment import augment  # noqa: E402
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor  # noqa: E402
 from keras_vngpt.evaluation.evaluate import evaluate  # noqa: E402
 from keras_vngpt.generation.chat import chat  # noqa: E402

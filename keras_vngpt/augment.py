@@ -1,8 +1,8 @@
-"""`python -m keras_vngpt.augment`: see `keras_vngpt.data.augmentation.augment`."""
+"""`python -m keras_vngpt.augment`: see `keras_vngpt.augmentation.augment`."""
 
 from keras_vngpt import augment
-from keras_vngpt.arguments import command
-from keras_vngpt.data.augmentation.settings import AugmentSettings
+from keras_vngpt.augmentation.settings import AugmentSettings
+from keras_vngpt.config import command
 
 if __name__ == "__main__":
     command(augment, AugmentSettings)

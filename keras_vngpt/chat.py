@@ -1,7 +1,7 @@
 """`python -m keras_vngpt.chat`: see `keras_vngpt.generation.chat`."""
 
 from keras_vngpt import chat
-from keras_vngpt.arguments import command
+from keras_vngpt.config import command
 from keras_vngpt.generation.controls import Controls
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m keras_vngpt.export`: see `keras_vngpt.generation.export`."""
 
 from keras_vngpt import export
-from keras_vngpt.arguments import command
+from keras_vngpt.config import command
 
 if __name__ == "__main__":
     command(export, show=print)

@@ -1,7 +1,7 @@
 """`python -m keras_vngpt.generate`: see `keras_vngpt.generation.generate`."""
 
 from keras_vngpt import generate
-from keras_vngpt.arguments import command
+from keras_vngpt.config import command
 from keras_vngpt.generation.controls import Controls
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m keras_vngpt.preview`: see `keras_vngpt.runs.preview`."""
 
 from keras_vngpt import preview
-from keras_vngpt.arguments import command
+from keras_vngpt.config import command
 from keras_vngpt.runs.settings import FitSettings
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains a small model for some steps and prints the losses and a digest of the weights, as JSON.
 
-    python tests/steps.py --micro_batches 4
+    python tests/steps.py --gradient_accumulation_steps 4
     python tests/steps.py --replicas 2
     KERAS_BACKEND=jax python tests/steps.py --processes 2 --process 0 --port 12345
 
@@ -35,12 +35,12 @@ def triples(steps):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--micro_batches", type=int, default=1)
+    parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--process", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--recompute", action="store_true")
+    parser.add_argument("--gradient_checkpointing", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", default="muon")
     given = parser.parse_args()
@@ -75,7 +75,7 @@ def main():
     with replicas(given.replicas):
         backbone = VnGPTBackbone(
             VOCABULARY, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=24,
-            recompute=given.recompute, dropout=given.dropout,
+            gradient_checkpointing=given.gradient_checkpointing, dropout=given.dropout,
         )  # fmt: skip
         ngrams = NGrams(x["token_ids"], x["padding_mask"], VOCABULARY)
         trainer = Trainer(VnGPTCausalLM(backbone), ngrams)
@@ -83,7 +83,8 @@ def main():
             if len(weight.shape) == 2:
                 weight.assign(fixed(i, weight.shape))
         optimizer = make_optimizer(
-            given.optimizer, 1e-2, given.steps, micro_batches=given.micro_batches,
+            given.optimizer, 1e-2, given.steps,
+            gradient_accumulation_steps=given.gradient_accumulation_steps,
             token_features=[[token, token % 7] for token in range(5, VOCABULARY)],
         )  # fmt: skip
         trainer.compile(optimizer=optimizer, jit_compile=keras.config.backend() != "tensorflow")
@@ -93,7 +94,7 @@ def main():
     batches = tf.data.Dataset.from_tensor_slices((x, y.astype("int32"), w.astype("float32")))
     batches = batches.batch(BATCH, drop_remainder=True)
     batches = with_soft_share(batches, 0.9, 0.1, 0, given.steps)
-    batches = normalized(batches, given.micro_batches)
+    batches = normalized(batches, given.gradient_accumulation_steps)
 
     class Losses(keras.callbacks.Callback):
         values = []

@@ -13,14 +13,14 @@ from conftest import ROOT, verb
 from pairs import NAMES, lines_of, questions_of, write_csv
 
 import keras_vngpt
-from keras_vngpt.data.augmentation.cleaning import clean, clean_question
-from keras_vngpt.data.augmentation.kinds import Kinds
-from keras_vngpt.data.augmentation.names import Names, key
-from keras_vngpt.data.augmentation.report import distinct_n, self_bleu
-from keras_vngpt.data.augmentation.variation import Variation, without_diacritics
+from keras_vngpt.augmentation.cleaning import clean, clean_question
+from keras_vngpt.augmentation.kinds import Kinds
+from keras_vngpt.augmentation.names import Names, key
+from keras_vngpt.augmentation.report import distinct_n, self_bleu
+from keras_vngpt.augmentation.variation import Variation, without_diacritics
 from keras_vngpt.data.readers import Conversation, read_conversations
 from keras_vngpt.data.splits import split
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.runs.check import check
 from keras_vngpt.runs.settings import resolve_settings
 
@@ -117,7 +117,7 @@ def test_groups_are_read(tmp_path, group, read_as):
 def test_a_group_that_is_no_text_is_a_fault(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"request": "a", "response": "b", "group": ["x"]}))
-    with pytest.raises(Faults, match="a.jsonl:1: group must be text"):
+    with pytest.raises(UserError, match="a.jsonl:1: group must be text"):
         read_conversations([str(path)])
 
 
@@ -363,7 +363,7 @@ def test_all_mistakes_at_once_and_nothing_written(tmp_path):
 )
 def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, settings, fault):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         keras_vngpt.augment(**settings)
     (line,) = caught.value.faults
     assert line.startswith(fault)
@@ -377,7 +377,7 @@ import sys, types
 package = types.ModuleType("keras_vngpt")
 package.__path__ = [{str(ROOT / "keras_vngpt")!r}]
 sys.modules |= {{"keras_vngpt": package, "tensorflow": None, "keras": None, "openai": None}}
-from keras_vngpt.data.augmentation.augment import augment
+from keras_vngpt.augmentation.augment import augment
 augment(output="a.jsonl", variants=1)
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)

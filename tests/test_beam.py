@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_vngpt.data.beam import rows as beam_rows
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 pytest.importorskip("apache_beam", reason="pip install -e .[beam]")
@@ -61,7 +61,7 @@ def test_rows_of_many_workers_are_the_rows_of_one_and_of_the_documents(corpus, t
 def test_a_file_that_cannot_be_read_is_named(corpus, tmp_path):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"text": "Trời mưa."}\n{"text"\n')
-    with pytest.raises(Faults, match=r"bad.jsonl:2: not valid JSON"):
+    with pytest.raises(UserError, match=r"bad.jsonl:2: not valid JSON"):
         beam_rows.prepare_rows([str(bad)], str(corpus[0] / "tokenizer"), str(tmp_path / "rows"))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation import constraints
 from keras_vngpt.generation.constraints import regex_constraint, vocabulary_of
 from keras_vngpt.text.normalization import to_old_placement
@@ -232,20 +232,20 @@ def test_a_count_does_not_take_exponential_time(vocabulary):
     ],
 )
 def test_a_bad_pattern_is_named_in_one_line(pattern, fault, vocabulary):
-    with pytest.raises(Faults, match="^regex: ") as raised:
+    with pytest.raises(UserError, match="^regex: ") as raised:
         regex_constraint(pattern, vocabulary, END)
     assert fault in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_pattern_that_no_tokens_spell_is_refused():
-    with pytest.raises(Faults, match="^regex: no answer of this vocabulary's tokens matches$"):
+    with pytest.raises(UserError, match="^regex: no answer of this vocabulary's tokens matches$"):
         regex_constraint("abc", [b"", b" a", b"b"], 0)
 
 
 def test_an_automaton_that_is_too_large_is_refused(vocabulary, monkeypatch):
     monkeypatch.setattr(constraints, "MAX_ENTRIES", 10_000)
     regex_constraint(COMMAND, vocabulary, END)
-    with pytest.raises(Faults, match="^regex: makes more than 10,000 entries"):
+    with pytest.raises(UserError, match="^regex: makes more than 10,000 entries"):
         regex_constraint(".{1,40}", vocabulary, END)
 
 
@@ -254,6 +254,6 @@ def test_a_pattern_that_would_take_forever_is_given_up(vocabulary, monkeypatch, 
     monkeypatch.setattr(constraints, "MAX_SECONDS", 3)
     monkeypatch.setattr(constraints, "MAX_MEMORY", 2**30)
     start = time.monotonic()
-    with pytest.raises(Faults, match="^regex: (takes|makes) more than "):
+    with pytest.raises(UserError, match="^regex: (takes|makes) more than "):
         regex_constraint(pattern, vocabulary, END)
     assert time.monotonic() - start < 30

@@ -7,9 +7,9 @@ from keras_vngpt.runs.counting import OF_OFTEN_SEEN, SEEN_OFTEN, start_embedding
 from keras_vngpt.training.cooccurrence import (
     NOISE,
     STD,
+    add_noise,
     company_classes,
     cooccurrence_embeddings,
-    told_apart,
 )
 
 
@@ -40,7 +40,7 @@ def test_tokens_that_keep_the_same_company_begin_near_each_other():
     again = cooccurrence_embeddings(rows, np.ones_like(rows), 40, 64)
     np.testing.assert_array_equal(embeddings, again)
     # Words stay nearer to each other than digits, which must be told apart.
-    apart = told_apart(embeddings, [1, 2])
+    apart = add_noise(embeddings, [1, 2])
     assert likeness(apart, 1, 2) > likeness(apart, 3, 4) + 0.1
 
 
@@ -69,7 +69,7 @@ def test_a_start_is_larger_and_looks_further_where_tokens_are_seen_often(preproc
 
     def expected(ids, **start):
         embeddings = cooccurrence_embeddings(ids, np.ones_like(ids), *variable.shape, **start)
-        return told_apart(embeddings, words, std=start.get("std", STD))
+        return add_noise(embeddings, words, std=start.get("std", STD))
 
     np.testing.assert_array_equal(start(rows), expected(rows, **OF_OFTEN_SEEN))
     np.testing.assert_array_equal(start(rows[1:]), expected(rows[1:]))
@@ -102,5 +102,5 @@ def test_neighbours_of_another_document_or_padding_are_not_counted():
 def test_tokens_that_were_never_seen_and_wide_models_have_embeddings_too():
     for ids, segments in (([[1, 2, 3]], [[1, 1, 0]]), ([[1, 2, 3]], [[0, 0, 0]])):
         embeddings = cooccurrence_embeddings(np.array(ids), np.array(segments), 10, 64)
-        embeddings = told_apart(embeddings, [])
+        embeddings = add_noise(embeddings, [])
         assert np.isfinite(embeddings).all() and np.all(np.abs(embeddings).sum(axis=1) > 0)

@@ -28,7 +28,7 @@ from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.rows import Mixture, Rows, flow
 from keras_vngpt.data.sources import find_sources
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.runs.check import check
 from keras_vngpt.runs.prepare import prepare
 from keras_vngpt.runs.settings import resolve_settings
@@ -263,7 +263,7 @@ def test_what_is_tested_on_is_not_learned(tmp_path, capsys):
     sides = conversations_of(data=[data], test_data=[test], validation_share=0)
     assert len(sides["test"]) == 8 and len(sides["train"]) == 32
     assert "8 requests stand on two sides" in capsys.readouterr().out
-    with pytest.raises(Faults, match="of 40 examples none is left to train on"):
+    with pytest.raises(UserError, match="of 40 examples none is left to train on"):
         conversations_of(data=[data], test_data=[data])
 
 
@@ -272,10 +272,10 @@ def test_a_column_that_leaves_a_side_out_leaves_it_to_the_shares(tmp_path, capsy
     sides = conversations_of(data=[write_table(tmp_path / "a.csv", records)], split_column="split")
     assert all(sides.values()) and "no line says test: 10% of the" in capsys.readouterr().out
     tests = [{**record, "split": "test"} for record in records]
-    with pytest.raises(Faults, match="no line says train"):
+    with pytest.raises(UserError, match="no line says train"):
         conversations_of(data=[write_table(tmp_path / "b.csv", tests)], split_column="split")
     odd = write_table(tmp_path / "c.jsonl", [{**records[0], "split": ["train"]}])
-    with pytest.raises(Faults, match=r"c.jsonl:1: split must be train, validation or test"):
+    with pytest.raises(UserError, match=r"c.jsonl:1: split must be train, validation or test"):
         conversations_of(data=[odd], split_column="split")
 
 
@@ -361,7 +361,7 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
 )
 def test_a_document_that_cannot_be_read_is_named(tmp_path, name, content, fault):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         read_documents([str(tmp_path / name)])
     assert caught.value.faults[0].startswith(str(tmp_path / name) + fault)
 

@@ -11,7 +11,7 @@ from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.rows import Rows, best_fit, fill_gaps, flow
 from keras_vngpt.data.splits import split
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.runs.settings import FinetuneSettings
 from keras_vngpt.samples import home_commands
 from keras_vngpt.training.stage import Plan
@@ -73,7 +73,7 @@ def test_folders_and_globs_and_documents(tmp_path):
 )
 def test_a_fault_names_file_and_line(tmp_path, name, content, fault):
     path = write(tmp_path / name, content)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         read_conversations([path])
     (line,) = caught.value.faults
     assert line.startswith(path + fault)
@@ -82,7 +82,7 @@ def test_a_fault_names_file_and_line(tmp_path, name, content, fault):
 def test_all_faults_of_all_files_at_once(tmp_path):
     a = write(tmp_path / "a.jsonl", '{"request": ""}\n{\n{"request": "", "response": "b"}\n')
     b = write(tmp_path / "b.csv", "x\n1\n")
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         read_conversations([a, b, str(tmp_path / "none.jsonl")])
     assert [line.split(": ")[0] for line in caught.value.faults] == [
         str(tmp_path / "none.jsonl"), f"{a}:1", f"{a}:2", f"{a}:3", f"{b}:1",
@@ -322,7 +322,7 @@ def test_prose_is_long_and_varied(texts):
 )
 def test_what_is_valid_for_json_and_still_no_text(tmp_path, content, fault):
     path = write(tmp_path / "a.jsonl", content)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         read_conversations([path])
     assert caught.value.faults[0].startswith(path + fault)
 
@@ -331,5 +331,5 @@ def test_two_columns_of_one_name_and_capital_endings(tmp_path):
     path = write(tmp_path / "A.CSV", "request,response\na,b\n")
     assert len(read_conversations([path])) == 1
     path = write(tmp_path / "b.csv", "request,response,response\na,b,c\n")
-    with pytest.raises(Faults, match="two columns have one name"):
+    with pytest.raises(UserError, match="two columns have one name"):
         read_conversations([path])

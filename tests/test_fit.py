@@ -17,12 +17,12 @@ import yaml
 from conftest import ROOT, SETTINGS, verb
 
 import keras_vngpt
-from keras_vngpt.arguments import flatten
-from keras_vngpt.faults import Faults
+from keras_vngpt.config import flatten
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import locked
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
 from keras_vngpt.training.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
-from keras_vngpt.whole import alone
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -206,10 +206,10 @@ def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run)
     before = run.metrics
     again = keras_vngpt.fit(folder=str(run.folder.parent), name="small", **SETTINGS)
     assert again.metrics == before
-    with pytest.raises(Faults, match="seed: 0 there, 7 now"):
+    with pytest.raises(UserError, match="seed: 0 there, 7 now"):
         keras_vngpt.fit(folder=str(run.folder.parent), name="small", seed=7, **SETTINGS)
     settings = {**SETTINGS, "finetune": {**SETTINGS["finetune"], "epochs": 4}}
-    with pytest.raises(Faults, match=f"Take another --name .with --init {run.folder} --skip"):
+    with pytest.raises(UserError, match=f"Take another --name .with --init {run.folder} --skip"):
         keras_vngpt.fit(folder=str(run.folder.parent), name="small", **settings)
 
 
@@ -224,7 +224,7 @@ def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
     settings["skip"] += ["export", "evaluate"]
     keras_vngpt.fit(**settings)
     data.write_text(lines + "Mới là gì?,Là mới\n")
-    with pytest.raises(Faults, match=r"qa.csv: is changed since .* was prepared"):
+    with pytest.raises(UserError, match=r"qa.csv: is changed since .* was prepared"):
         keras_vngpt.fit(**settings)
     data.write_text(lines)
     keras_vngpt.fit(**settings)
@@ -233,7 +233,7 @@ def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):
-    with alone(tmp_path / "one"):
+    with locked(tmp_path / "one"):
         done = verb("fit", "--folder", tmp_path, "--name", "one")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "another process is at work on it" in done.stderr
@@ -256,7 +256,7 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
     assert "overridden: finetune.epochs = 1 (was 3" in said
     assert more.metrics["finetune.exact_match"] < 0.5 and "held out is never learned" in said
     assert keras_vngpt.evaluate(more, data=[str(data)])["requests"] == 60
-    with pytest.raises(Faults, match="missing column: .* --request_column and"):
+    with pytest.raises(UserError, match="missing column: .* --request_column and"):
         keras_vngpt.evaluate(run, data=[str(data)])
     named = {name.removeprefix("finetune."): column for name, column in columns.items()}
     assert keras_vngpt.evaluate(run, data=[str(data)], **named)["requests"] == 60
@@ -264,7 +264,7 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
     assert (more / "tokenizer/assets/tokenizer/vocabulary.spm").read_bytes() == (
         run / "tokenizer/assets/tokenizer/vocabulary.spm"
     ).read_bytes()
-    with pytest.raises(Faults, match="model.hidden_dim: comes with --init"):
+    with pytest.raises(UserError, match="model.hidden_dim: comes with --init"):
         keras_vngpt.fit(
             folder=str(tmp_path), name="x", init=str(run.folder), **{"model.hidden_dim": 32}
         )
@@ -319,7 +319,10 @@ def line_of(*arguments, cwd):
         (["--skip", "pretrain", "finetune"], "skip: leaves nothing to train"),
         (["--finetune.epochs", "inf"], "finetune.epochs: must be"),
         (["--seed", str(2**80)], "seed: must be less than"),
-        (["--pretrain.micro_batches", "3"], "pretrain.micro_batches: must part the rows of a step"),
+        (
+            ["--pretrain.gradient_accumulation_steps", "3"],
+            "pretrain.gradient_accumulation_steps: must part the rows of a step",
+        ),
         (["--name", "a\nb"], "name: must be letters, digits"),
         (["--config", "list.yaml"], "list.yaml:1: needs settings as name: value"),
         (["--folder", "bad.txt"], "bad.txt"),
@@ -423,7 +426,7 @@ def test_a_damaged_run_is_not_gone_on_with(run, tmp_path, name, damage, told):
     del metrics["seconds.finetune"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
     damage(folder / name)
-    with pytest.raises(Faults, match=told) as caught:
+    with pytest.raises(UserError, match=told) as caught:
         keras_vngpt.fit(folder=str(tmp_path / "moved"), name="small", **SETTINGS)
     assert len(caught.value.faults) == 1
 

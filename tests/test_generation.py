@@ -13,13 +13,13 @@ import tensorflow as tf
 from conftest import make_model, verb
 
 import keras_vngpt
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import locked
 from keras_vngpt.generation.controls import as_tensors
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.whole import alone
 
 PROMPTS = [
     "Bật quạt phòng ngủ lên mức 2",
@@ -108,7 +108,7 @@ def test_answers_of_the_export_equal_those_of_generate(run):
 
 
 def test_bad_controls_are_listed_at_once(run):
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         keras_vngpt.generate(run, ["a"], temperature=-1, top_p=2, seed=2**40, topk=1)
     assert [f.split(":")[0] for f in caught.value.faults] == [
         "topk", "temperature", "top_p", "seed",
@@ -159,7 +159,7 @@ def test_export_without_text_needs_tensorflow_alone(run, trained, tmp_path):
         f"(token_ids=tf.constant({ids.numpy().tolist()}))['token_ids'].numpy().tolist()",
     )
     assert answers == trained.generate_ids(ids).numpy().tolist()
-    with pytest.raises(Faults, match="takes only token ids"):
+    with pytest.raises(UserError, match="takes only token ids"):
         keras_vngpt.generate(tmp_path / "ids", ["a"])
 
 
@@ -204,7 +204,7 @@ def test_export_is_whole_or_not_there(run, tmp_path):
     refused = verb("export", run.folder, "--to", target)
     assert refused.returncode == 2 and "not a SavedModel" in refused.stderr
     assert [f.name for f in target.iterdir()] == ["letter.txt"]
-    with alone(tmp_path / "1"):
+    with locked(tmp_path / "1"):
         refused = verb("export", run.folder, "--to", tmp_path / "1")
     assert refused.returncode == 2 and "another process is at work on it" in refused.stderr
     assert [f.name for f in tmp_path.iterdir()] == ["mine"]
@@ -357,7 +357,7 @@ def test_a_prompt_of_one_token(model):
 def test_smaller_weights_of_the_classic_decoder_are_refused_before_training(preprocessor, tmp_path):
     with pytest.raises(ValueError, match="Received: weights=int8"):
         Decoder(make_model("classic", preprocessor), weights="int8")
-    with pytest.raises(Faults, match=r"export\.weights: the classic decoder"):
+    with pytest.raises(UserError, match=r"export\.weights: the classic decoder"):
         keras_vngpt.fit(
             folder=str(tmp_path), model={"decoder": "classic"}, export={"weights": "int8"}
         )

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_vngpt
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
 
@@ -59,7 +59,7 @@ def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, t
     np.testing.assert_allclose(
         log_probability, -tf.reduce_sum(nll * tf.cast(weight, tf.float32), -1), rtol=1e-4
     )
-    with pytest.raises(Faults, match="regex: only for models with the tokenizer of keras_vngpt"):
+    with pytest.raises(UserError, match="regex: only for models with the tokenizer of keras_vngpt"):
         exported.generate(["a"], regex="a")
-    with pytest.raises(Faults, match="weights` of the models of KerasHub"):
+    with pytest.raises(UserError, match="weights` of the models of KerasHub"):
         keras_vngpt.export(tmp_path / "preset", to=str(tmp_path / "2"), weights="int8")

@@ -15,8 +15,8 @@ from conftest import ROOT
 from pairs import NAMES, lines_of, write_csv
 
 import keras_vngpt
-from keras_vngpt.data.augmentation.language_model import is_vietnamese, judge
-from keras_vngpt.faults import Faults
+from keras_vngpt.augmentation.language_model import is_vietnamese, judge
+from keras_vngpt.errors import UserError
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -125,7 +125,7 @@ def test_what_goes_on_failing_is_one_line_and_nothing_is_written(
     endpoint, questions, tmp_path, status, retries
 ):
     server = endpoint(two_phrasings, failures=99, status=status)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         ask(server, questions, tmp_path, max_retries=retries, concurrency=2)
     (line,) = caught.value.faults
     assert line.startswith(f"llm: {server.url}: ") and "try later" in line and "\n" not in line
@@ -137,7 +137,7 @@ def test_an_endpoint_that_is_not_there_is_one_line(questions, tmp_path):
     class Nowhere:
         url = "http://127.0.0.1:9/v1"
 
-    with pytest.raises(Faults, match=r"^llm: http://127.0.0.1:9/v1: Connection error"):
+    with pytest.raises(UserError, match=r"^llm: http://127.0.0.1:9/v1: Connection error"):
         ask(Nowhere, questions, tmp_path, max_retries=0)
 
 

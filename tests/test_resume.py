@@ -16,9 +16,9 @@ import yaml
 from conftest import ROOT, SETTINGS, verb
 
 import keras_vngpt
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import write_checksums
 from keras_vngpt.interruption import Signals, Terminated
-from keras_vngpt.seals import seal
 from keras_vngpt.training.checkpoint import read_state, write_state
 
 TINY = {
@@ -55,7 +55,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_bits(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def atomic_write(tmp_path_factory):
     """An uninterrupted run."""
     return keras_vngpt.fit(folder=str(tmp_path_factory.mktemp("whole")), name="run", **TINY)
 
@@ -167,7 +167,7 @@ def test_training_ends_where_the_figures_are_not_finite(tmp_path, stage):
     settings = {**TINY, "skip": [other, "evaluate", "export"], "tokenizer": {}}
     settings[stage] = {**TINY["pretrain"], **divergent}
     settings["finetune"] = {**settings.get("finetune", {}), "data": [str(data)]}
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(UserError) as caught:
         keras_vngpt.fit(folder=str(tmp_path), name="run", **settings)
     line = str(caught.value)
     assert re.search(
@@ -190,7 +190,7 @@ def test_a_batch_that_is_not_finite_is_left_out_and_training_goes_on(tmp_path, m
         keras_vngpt.fit(folder=str(tmp_path), name="run", **TINY)
     weight = np.load(tmp_path / "run/work/pretrain/train/sample_weight.npy", mmap_mode="r+")
     weight[500, 10] = np.inf
-    seal(tmp_path / "run/work/pretrain/train")
+    write_checksums(tmp_path / "run/work/pretrain/train")
     run = keras_vngpt.fit(folder=str(tmp_path), name="run", **TINY)
     assert capsys.readouterr().out.count("gradients that are not finite; left out") == 1
     assert run.metrics["pretrain.bits_per_byte"] < 5
@@ -232,6 +232,6 @@ def test_a_step_that_does_not_fit_into_memory_is_refused(tmp_path):
     settings = {**TINY, "model": wide}
     settings["pretrain"] = {**TINY["pretrain"], "batch_size": 2**16}
     with pytest.raises(
-        Faults, match=r"pretrain: a step needs about .* GB of memory, .* GB are fre"
+        UserError, match=r"pretrain: a step needs about .* GB of memory, .* GB are fre"
     ):
         keras_vngpt.fit(folder=str(tmp_path), name="run", **settings)

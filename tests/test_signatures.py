@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import PROMPTS, verb
 
 import keras_vngpt
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
 
@@ -26,7 +26,7 @@ def test_controls_that_exclude_each_other_are_named(run):
         ({"num_beams": 65}, "num_beams: "),
         ({"stop": ["y" * 10_001]}, "stop: at most 10,000 characters together"),
     ):
-        with pytest.raises(Faults, match=f"^{re.escape(told)}"):
+        with pytest.raises(UserError, match=f"^{re.escape(told)}"):
             keras_vngpt.generate(run, ["a"], **given)
     with pytest.raises(ValueError, match="A stream is of one answer"):
         next(load_decoder(run.folder).stream("a", num_beams=2))
@@ -120,9 +120,9 @@ def test_an_export_without_text_says_what_it_lacks(run, tmp_path):
     decoder = ExportedDecoder(tmp_path / "1")
     decoder.warm_up(max_new_tokens=4)
     assert decoder.generate_ids([[2, 7, 3]], 4, temperature=1.0).shape[0] == 1
-    with pytest.raises(Faults, match="was exported with --text false and has no answer_ids"):
+    with pytest.raises(UserError, match="was exported with --text false and has no answer_ids"):
         decoder.generate_ids([[2, 7, 3]], 4, stop=["a"])
-    with pytest.raises(Faults, match="was exported with --text false and has no choices"):
+    with pytest.raises(UserError, match="was exported with --text false and has no choices"):
         decoder.generate_ids([[2, 7, 3]], 4, choices=["a"])
 
 

@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 
 from keras_vngpt import train_tokenizer
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.text.features import piece_features, split_syllable, token_features
 from keras_vngpt.text.normalization import (
     canonical,
@@ -92,9 +92,9 @@ def test_vocabulary_is_never_larger_than_the_text_supports(texts):
     small = train_tokenizer(texts[:2], 50_000, announce=said.append)
     assert small.vocabulary_size() < 50_000
     assert str(small.vocabulary_size()) in said[0]
-    with pytest.raises(Faults, match=r"supports at most \d+"):
+    with pytest.raises(UserError, match=r"supports at most \d+"):
         train_tokenizer(texts[:2], 50_000, shrink=False)
-    with pytest.raises(Faults, match=r"supports at least \d+"):
+    with pytest.raises(UserError, match=r"supports at least \d+"):
         train_tokenizer(texts, 300, shrink=False)
 
 

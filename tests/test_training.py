@@ -58,10 +58,10 @@ def test_twenty_steps_learn(plain):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--micro_batches", 8],
+        ["--gradient_accumulation_steps", 8],
         ["--replicas", 2],
-        ["--replicas", 2, "--micro_batches", 4],
-        ["--recompute"],
+        ["--replicas", 2, "--gradient_accumulation_steps", 4],
+        ["--gradient_checkpointing"],
     ],
 )
 def test_a_batch_in_parts_or_on_two_devices_or_recomputed_is_the_same_batch(plain, arguments):
@@ -69,10 +69,10 @@ def test_a_batch_in_parts_or_on_two_devices_or_recomputed_is_the_same_batch(plai
 
 
 def test_dropout_is_the_same_when_activations_are_made_again():
-    assert_equal(steps("--dropout", 0.3, "--recompute"), steps("--dropout", 0.3))
+    assert_equal(steps("--dropout", 0.3, "--gradient_checkpointing"), steps("--dropout", 0.3))
 
 
-@pytest.mark.parametrize("arguments", [[], ["--micro_batches", 4]])
+@pytest.mark.parametrize("arguments", [[], ["--gradient_accumulation_steps", 4]])
 def test_jax_and_tensorflow_take_the_same_steps(plain, arguments):
     assert_equal(steps(*arguments, backend="jax"), plain)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 
+from keras_vngpt.console import verbosity
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.rows import Mixture, Rows, join
 from keras_vngpt.data.splits import SIDES
-from keras_vngpt.faults import Faults
-from keras_vngpt.quiet import verbosity
-from keras_vngpt.whole import whole
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write
 
 SHARD_BYTES = 2**23  # of text that is packed together
 AT_ONCE = 2  # shards
@@ -112,7 +112,7 @@ class Side:
             ]
             if not all(counts):
                 nothing = mixed[counts.index(0)].name
-                raise Faults(
+                raise UserError(
                     f"{nothing}: nothing is left of it after cleaning. Leave it out of the mixture"
                 )
             mixture = Mixture(tuple(counts), tuple(source.share for source in mixed))
@@ -136,6 +136,6 @@ def write_shard(documents, preprocessor, folder):
         "weight": prepared.rows.weight,
         "tokens": prepared.rows.tokens,
     }
-    with whole(folder) as partial:
+    with atomic_write(folder) as partial:
         prepared.rows.save(partial)
         (partial / "figures.json").write_text(json.dumps(figures))

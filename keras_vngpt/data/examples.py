@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vngpt.console import verbosity
 from keras_vngpt.data.rows import Rows, best_fit, flow
-from keras_vngpt.faults import Faults
-from keras_vngpt.quiet import verbosity
+from keras_vngpt.errors import UserError
 
 BATCH = 512  # conversations that are tokenised at once
 FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
@@ -73,7 +73,7 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
         `Prepared`.
 
     Raises:
-        Faults: where no response is left.
+        UserError: where no response is left.
     """
     length = preprocessor.sequence_length
     bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="text")
@@ -93,7 +93,7 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
     is_scored = np.bincount(document, columns[2], minlength=len(sizes)) > 0
     cuts["rows dropped"] = int(np.sum(~is_scored))
     if not is_scored.any():
-        raise Faults(f"{name}: no response is left to learn from")
+        raise UserError(f"{name}: no response is left to learn from")
     columns, sizes = [column[is_scored[document]] for column in columns], sizes[is_scored]
     n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
     passes = math.ceil(few_rows * length / sizes.sum())

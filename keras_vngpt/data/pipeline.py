@@ -92,7 +92,7 @@ def with_soft_share(batches, first, last, start, steps):
     return tf.data.Dataset.zip(tf.data.Dataset.range(start, steps), batches).map(with_share)
 
 
-def normalized(batches, micro_batches=1):
+def normalized(batches, parts=1):
     """Batches whose weights add up to 1, cut into parts whose losses average to the batch's.
 
     With weights like these the loss is a sum, and parts of a batch add up to the batch however
@@ -100,22 +100,22 @@ def normalized(batches, micro_batches=1):
 
     Args:
         batches: `tf.data.Dataset` of triples.
-        micro_batches: int, parts that a batch is cut into; as many rows in each.
+        parts: int, that a batch is cut into; as many rows in each.
 
     Returns:
-        `tf.data.Dataset`, as before; the weights of a batch add up to `micro_batches`.
+        `tf.data.Dataset`, as before; the weights of a batch add up to the number of parts.
 
     Example:
-        >>> trainer.fit(normalized(training_batches(rows, 32, 0, 0, 1000), micro_batches=4))
+        >>> trainer.fit(normalized(training_batches(rows, 32, 0, 0, 1000), parts=4))
     """
 
     def of_one(x, target, weight):
         total = tf.reduce_sum(weight)
-        return x, target, weight * (micro_batches / tf.where(total > 0, total, 1.0))
+        return x, target, weight * (parts / tf.where(total > 0, total, 1.0))
 
     batches = batches.map(of_one, num_parallel_calls=2)
-    if micro_batches > 1:
-        size = batches.element_spec[1].shape[0] // micro_batches
+    if parts > 1:
+        size = batches.element_spec[1].shape[0] // parts
         batches = batches.unbatch().batch(size, drop_remainder=True)
     return batches.prefetch(4)
 

@@ -8,7 +8,7 @@ from keras_vngpt.data.cleaning import without_control
 from keras_vngpt.data.formats import read_records
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
 from keras_vngpt.data.splits import SIDES
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 
 SHOWN = 12  # names of columns in a message
 COLUMN_HINTS = {  # of verbs with these settings
@@ -117,7 +117,7 @@ def read_documents(patterns, column="text"):
         list of str.
 
     Raises:
-        Faults: a pattern without files, an empty file, invalid UTF-8, ...
+        UserError: a pattern without files, an empty file, invalid UTF-8, ...
 
     Example:
         >>> documents = read_documents(["truyen/*.txt"])
@@ -127,7 +127,7 @@ def read_documents(patterns, column="text"):
     columns = Columns(text=column)
     documents = [d for s in sources for d in stream_documents(s, faults, columns)]
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     return documents
 
 
@@ -146,7 +146,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         list of `Conversation`.
 
     Raises:
-        Faults: every broken line of every file, by file and line.
+        UserError: every broken line of every file, by file and line.
 
     Example:
         >>> conversations = read_conversations(["hoi_dap.csv"])
@@ -172,7 +172,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         if len(conversations) + len(faults) == n_before:
             faults.append(f"{path}: no line with a request and a response")
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     return conversations
 
 

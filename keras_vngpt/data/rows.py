@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vngpt.faults import Faults
-from keras_vngpt.seals import seal
-from keras_vngpt.whole import whole
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, write_checksums
 
 
 @dataclass(frozen=True)
@@ -54,31 +53,31 @@ class Rows:
         """The sum of all weights."""
         return sum(float(part.sum(dtype=np.float64)) for part in _parts(self.sample_weight))
 
-    def some(self, most):
+    def subsample(self, most):
         """At most so many of the rows, picked evenly."""
         step = -(-len(self) // most)
         return Rows(*(getattr(self, field.name)[::step] for field in fields(self)))
 
     def save(self, folder):
         """Write the arrays into `folder`, all or none."""
-        with whole(folder) as partial:
+        with atomic_write(folder) as partial:
             partial.mkdir(parents=True)
             for field in fields(self):
                 np.save(partial / f"{field.name}.npy", getattr(self, field.name))
-            seal(partial)
+            write_checksums(partial)
 
     @classmethod
     def load(cls, folder):
         """Map the arrays of a folder that `save` wrote.
 
         Raises:
-            Faults: one is missing or damaged.
+            UserError: one is missing or damaged.
         """
         names = [field.name for field in fields(cls)]
         try:
             return cls(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in names))
         except (OSError, ValueError, EOFError):
-            raise Faults(f"{folder}: is damaged. --restart makes the run anew") from None
+            raise UserError(f"{folder}: is damaged. --restart makes the run anew") from None
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def join(shards, folder, mixture=None):
         folder: str or Path.
         mixture: optional `Mixture` of the rows.
     """
-    with whole(folder) as partial:
+    with atomic_write(folder) as partial:
         partial.mkdir(parents=True)
         for field in fields(Rows):
             paths = [Path(shard) / f"{field.name}.npy" for shard in shards]
@@ -125,7 +124,7 @@ def join(shards, folder, mixture=None):
                     np.load(path).astype(dtype).tofile(file)
         if mixture:
             (partial / "mixture.json").write_text(json.dumps(vars(mixture)))
-        seal(partial)
+        write_checksums(partial)
 
 
 def flow(columns, sizes, length):
@@ -211,7 +210,7 @@ def fill_gaps(rows, text, weight, start_token_id):
     used = np.count_nonzero(rows.segment_ids, axis=1)
     gaps = rows.length - used
     is_gap = np.arange(rows.length) >= used[:, None]
-    text = text.some(max(1, math.ceil(gaps.sum() / text.length)))
+    text = text.subsample(max(1, math.ceil(gaps.sum() / text.length)))
     is_first = text.token_ids == start_token_id
     is_first[:, 0] = True
     taken = np.flatnonzero(text.segment_ids.ravel())  # the very last row may have padding

@@ -64,7 +64,7 @@ def split(items, shares, key=str):
     }
 
 
-def apart(parts, key):
+def drop_overlap(parts, key):
     """Lists without the items whose key an item of an earlier list has.
 
     Args:
@@ -72,7 +72,7 @@ def apart(parts, key):
         key: function from an item to what tells it apart.
 
     Example:
-        >>> test, train = apart([["một"], ["một", "hai"]], str)
+        >>> test, train = drop_overlap([["một"], ["một", "hai"]], str)
     """
     seen, kept = set(), []
     for part in parts:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vngpt.arguments import flatten, read_yaml
+from keras_vngpt.config import flatten, read_yaml
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
+from keras_vngpt.errors import UserError, with_hints
 from keras_vngpt.evaluation.exact_match import exact_match
-from keras_vngpt.faults import Faults, with_hints
 from keras_vngpt.generation.generate import load_text_decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
@@ -45,17 +45,17 @@ def evaluate(
         dictionary with `exact_match` and `requests`, or `bits_per_byte`, `bytes` and `tokens`.
 
     Raises:
-        Faults: a path with nothing to load, broken data, nothing to measure on.
+        UserError: a path with nothing to load, broken data, nothing to measure on.
 
     Example:
         >>> evaluate("runs/default", data=["my_test.jsonl"])["exact_match"]
     """
     if not data and not text:
-        raise Faults("evaluate: needs --data, requests with responses, or --text, plain text")
+        raise UserError("evaluate: needs --data, requests with responses, or --text, plain text")
     preset = find_preset(path)
     decoder = load_text_decoder(path)
     if text and preset is None:
-        raise Faults(f"{path}: bits per byte need a run folder or a preset, not an export")
+        raise UserError(f"{path}: bits per byte need a run folder or a preset, not an export")
     figures = {}
     columns = _columns(path, text=text_column, request=request_column, response=response_column)
     conversations = _read(data, columns) if data else []
@@ -86,8 +86,8 @@ def _columns(path, **names):
 def _read(data, columns):
     try:
         return read_conversations(data, columns)
-    except Faults as fault:
-        raise Faults(with_hints(fault.faults, COLUMN_HINTS)) from None
+    except UserError as fault:
+        raise UserError(with_hints(fault.faults, COLUMN_HINTS)) from None
 
 
 def nats_per_token(preset, rows):

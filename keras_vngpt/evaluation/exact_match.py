@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_vngpt.console import verbosity
 from keras_vngpt.generation.conversation import answer_conversations
-from keras_vngpt.quiet import verbosity
 from keras_vngpt.text.normalization import canonical
 
 BATCH = 64

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from keras_vngpt.arguments import flatten
+from keras_vngpt.config import flatten
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 PHASES = {

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.constraints import regex_constraint
 from keras_vngpt.generation.controls import NUMBER, PER_ROW, TABLES, as_tensors
 from keras_vngpt.generation.stopping import settled
@@ -168,11 +168,11 @@ class Answering:
         """The tables of `Controls.regex`: what steps take for it.
 
         Raises:
-            Faults: a pattern that cannot be, or a model with another tokenizer than ours.
+            UserError: a pattern that cannot be, or a model with another tokenizer than ours.
         """
         vocabulary = self.vocabulary().numpy().tolist()
         if not vocabulary:
-            raise Faults("regex: only for models with the tokenizer of keras_vngpt")
+            raise UserError("regex: only for models with the tokenizer of keras_vngpt")
         tables = regex_constraint(pattern, vocabulary, int(self.end))
         names = "constraint_tokens", "constraint_nodes"
         return {name: tf.constant(table) for name, table in zip(names, tables, strict=True)}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.controls import check_texts, resolve_controls
 from keras_vngpt.generation.conversation import conversation_ids
 from keras_vngpt.generation.generate import load_text_decoder, with_system
@@ -33,12 +33,12 @@ def chat(
         **controls: temperature, top_p, stop, regex and more; see `Controls`.
 
     Raises:
-        Faults: a path with nothing to load, a control out of its range.
+        UserError: a path with nothing to load, a control out of its range.
     """
     controls = resolve_controls(max_new_tokens, controls)
     check_texts("system", [system])
     if controls["num_beams"] > 1 or controls["num_return_sequences"] > 1:
-        raise Faults("num_beams, num_return_sequences: a chat has one answer, word by word")
+        raise UserError("num_beams, num_return_sequences: a chat has one answer, word by word")
     decoder = load_text_decoder(path)
     print(HELP)
     if (trained_with := _system_of(path)) and not system:
@@ -50,7 +50,7 @@ def chat(
         except (EOFError, RuntimeError):  # its end, or no input at all
             prompt = ""
         except UnicodeDecodeError:
-            raise Faults("prompt: not valid UTF-8") from None
+            raise UserError("prompt: not valid UTF-8") from None
         if not (sys.stdin and sys.stdin.isatty()):
             print(prompt)  # a transcript shows the questions too
         if not prompt:

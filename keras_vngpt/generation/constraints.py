@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import sentencepiece
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation import byte_automaton
 from keras_vngpt.generation.byte_automaton import END, NOWHERE, START
 from keras_vngpt.text.normalization import normalization_rules
@@ -91,7 +91,7 @@ def regex_constraint(pattern, vocabulary, end):
         A `Constraint`. The end can be reached from each of its states.
 
     Raises:
-        Faults: the pattern is wrong, not supported, too large, or matches nothing.
+        UserError: the pattern is wrong, not supported, too large, or matches nothing.
 
     Example:
         >>> tokens, next_states = regex_constraint("(bật|tắt) đèn", vocabulary, end=4)
@@ -122,9 +122,9 @@ def regex_constraint(pattern, vocabulary, end):
         states += sorted(new)
         width = max(width, len(tokens))
         if len(states) * width > MAX_ENTRIES:
-            raise Faults(f"regex: makes more than {MAX_ENTRIES:,} entries. {SMALLER}")
+            raise UserError(f"regex: makes more than {MAX_ENTRIES:,} entries. {SMALLER}")
         if len(states) > MAX_STATES:
-            raise Faults(f"regex: makes more than {MAX_STATES:,} states. {SMALLER}")
+            raise UserError(f"regex: makes more than {MAX_STATES:,} states. {SMALLER}")
     return _without_dead_ends(states, edges, table[:, END] != NOWHERE)
 
 
@@ -136,13 +136,13 @@ def _inner_form(pattern):
             warnings.simplefilter("error", FutureWarning)
             re.compile(pattern)
     except (re.error, FutureWarning, OverflowError, RecursionError) as error:
-        raise Faults(f"regex: {' '.join(str(error).split())}") from None
+        raise UserError(f"regex: {' '.join(str(error).split())}") from None
 
     def rewritten(part):
         if part.lastgroup in REFUSED:
-            raise Faults(f"regex: {REFUSED[part.lastgroup]}")
+            raise UserError(f"regex: {REFUSED[part.lastgroup]}")
         if max((int(n) for n in (part["count"] or "").split(",") if n), default=0) > MAX_COUNT:
-            raise Faults(f"regex: counts to more than {MAX_COUNT:,}: {part[0]}}}")
+            raise UserError(f"regex: counts to more than {MAX_COUNT:,}: {part[0]}}}")
         return part[0] if part["text"] is None else RULES[part["text"]]
 
     return PARTS.sub(rewritten, unicodedata.normalize("NFC", pattern)).removeprefix("^")
@@ -158,16 +158,16 @@ def _automaton_of_bytes(pattern):
             timeout=MAX_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise Faults(f"regex: takes more than {MAX_SECONDS} seconds. {SMALLER}") from None
+        raise UserError(f"regex: takes more than {MAX_SECONDS} seconds. {SMALLER}") from None
     if done.returncode == byte_automaton.NO_MATCH:
-        raise Faults("regex: nothing matches it, or a part of it")
+        raise UserError("regex: nothing matches it, or a part of it")
     if done.returncode == byte_automaton.NOT_SUPPORTED:
-        raise Faults(
+        raise UserError(
             r"regex: is not supported. There are no {,n}, (?#...), (?(1)...), \N{...}, (?a), "
             "octal numbers, or escapes of letters that need none"
         )
     if done.returncode:
-        raise Faults(f"regex: takes more than {MAX_MEMORY // 2**20:,} MB. {SMALLER}")
+        raise UserError(f"regex: takes more than {MAX_MEMORY // 2**20:,} MB. {SMALLER}")
     return np.load(io.BytesIO(done.stdout))
 
 
@@ -187,7 +187,7 @@ def _without_dead_ends(states, edges, is_useful):
             if not is_useful[state] and is_useful[after[state]].any():
                 is_useful[state] = has_changed = True
     if not is_useful[START]:
-        raise Faults("regex: no answer of this vocabulary's tokens matches")
+        raise UserError("regex: no answer of this vocabulary's tokens matches")
     kept = [state for state in states if is_useful[state]]
     number = np.zeros(len(is_useful), np.int32)
     number[kept] = np.arange(len(kept))

@@ -6,8 +6,8 @@ from typing import Annotated
 import tensorflow as tf
 from pydantic import Field
 
-from keras_vngpt.arguments import resolve, settings
-from keras_vngpt.faults import Faults
+from keras_vngpt.config import resolve, settings
+from keras_vngpt.errors import UserError
 
 MOST_ANSWERS = 64  # beams, or answers to one prompt
 MOST_STOP = 10_000  # characters of all stop strings: what RE2 takes in its memory
@@ -120,15 +120,15 @@ def resolve_controls(max_new_tokens, controls):
     """The controls, complete and checked.
 
     Raises:
-        Faults: every wrong name and value, and controls that exclude each other.
+        UserError: every wrong name and value, and controls that exclude each other.
     """
     faults = []
     if max_new_tokens is not None and not 0 < max_new_tokens < 2**31:
         faults.append(f"max_new_tokens: must be 1 or more, in 32 bits. Received: {max_new_tokens}")
     try:
         controls = resolve(Controls, ("", controls))
-    except Faults as fault:
-        raise Faults(faults + fault.faults) from None
+    except UserError as fault:
+        raise UserError(faults + fault.faults) from None
     beams, answers = controls["num_beams"], controls["num_return_sequences"]
     is_drawn = controls["temperature"] > 0
     if max_new_tokens is not None and controls["min_new_tokens"] > max_new_tokens:
@@ -147,15 +147,15 @@ def resolve_controls(max_new_tokens, controls):
     if controls["choices"] and controls["regex"]:
         faults.append("regex: choices are given too; give one of them")
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     texts = [*controls["bad_words"], *controls["stop"], *controls["choices"], controls["regex"]]
     check_texts("bad_words, stop, choices, regex", texts)
     return controls
 
 
 def check_texts(name, texts):
-    """Texts that are no Unicode, as a terminal hands on bytes that are no UTF-8, are `Faults`."""
+    """Refuse texts that are no Unicode, such as bytes from a terminal that are no UTF-8."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        raise Faults(f"{name}: not valid UTF-8") from None
+        raise UserError(f"{name}: not valid UTF-8") from None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.controls import check_texts
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import load_decoder
@@ -29,21 +29,21 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         Path of the SavedModel.
 
     Raises:
-        Faults: a path with nothing to export, weights that it cannot have.
+        UserError: a path with nothing to export, weights that it cannot have.
 
     Example:
         >>> export("runs/default", to="served/2")
     """
     if weights not in KINDS:
-        raise Faults(f"weights: one of {', '.join(KINDS)}. Received: {weights}")
+        raise UserError(f"weights: one of {', '.join(KINDS)}. Received: {weights}")
     try:
         decoder = load_decoder(path, weights)
-    except Faults:
+    except UserError:
         raise
     except ValueError as error:  # weights that the model cannot have
-        raise Faults(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     if not isinstance(decoder, Decoder):
-        raise Faults(f"{path}: is an export already. Give the run folder it came from")
+        raise UserError(f"{path}: is an export already. Give the run folder it came from")
     check_texts("to", [to or ""])
     to = Path(to).resolve() if to else Path(path) / "export" / "1"
     if (
@@ -51,12 +51,12 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         and not (to / "saved_model.pb").is_file()
         and (to.is_file() or any(to.iterdir()))
     ):
-        raise Faults(f"{to}: exists and is not a SavedModel. Take another --to")
+        raise UserError(f"{to}: exists and is not a SavedModel. Take another --to")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         save_decoder(decoder, to, text=text)
     except OSError as error:
-        raise Faults(f"{to}: cannot be written ({error.strerror or error})") from None
+        raise UserError(f"{to}: cannot be written ({error.strerror or error})") from None
     except tf.errors.OpError as error:  # TensorFlow writes the weights: a full disk
-        raise Faults(f"{to}: cannot be written ({error.message.splitlines()[0]})") from None
+        raise UserError(f"{to}: cannot be written ({error.message.splitlines()[0]})") from None
     return to

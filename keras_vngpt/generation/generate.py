@@ -4,7 +4,7 @@ import sys
 
 import tensorflow as tf
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.controls import check_texts, resolve_controls
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
@@ -34,7 +34,7 @@ def generate(
         list of str, `num_return_sequences` answers a prompt.
 
     Raises:
-        Faults: a path with nothing to load, a control out of its range.
+        UserError: a path with nothing to load, a control out of its range.
 
     Example:
         >>> generate("runs/default", ["Bật quạt phòng ngủ lên mức 2"])
@@ -60,5 +60,5 @@ def load_text_decoder(path):
         print("Loading", path, "...", file=sys.stderr)
     decoder = load_decoder(path)
     if isinstance(decoder, ExportedDecoder) and not decoder.has_text:
-        raise Faults(f"{path}: was exported with --text false and takes only token ids")
+        raise UserError(f"{path}: was exported with --text false and takes only token ids")
     return decoder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_hub.models import CausalLM
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
 
@@ -22,7 +22,7 @@ def load_decoder(path, weights="float32"):
         `Decoder` or `ExportedDecoder`.
 
     Raises:
-        Faults: where the folder is neither, or holds no trained model yet.
+        UserError: where the folder is neither, or holds no trained model yet.
 
     Example:
         >>> load_decoder("runs/default").generate(["Tắt đèn phòng khách"])
@@ -34,28 +34,28 @@ def load_decoder(path, weights="float32"):
         try:
             model = CausalLM.from_preset(str(preset))
         except Exception as error:  # whatever a damaged file raises
-            raise Faults(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
         return Decoder(model, instruct=preset.name != "pretrain", weights=weights)
     if (path / "config.yaml").is_file():
-        raise Faults(
+        raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
         )
     if exports := sorted(path.glob("*/saved_model.pb"), key=lambda file: file.stat().st_mtime):
-        raise Faults(f"{path}: holds an export. Give {exports[-1].parent}")
+        raise UserError(f"{path}: holds an export. Give {exports[-1].parent}")
     what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
-    raise Faults(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
+    raise UserError(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
 
 
 def find_preset(path):
     """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
 
     Raises:
-        Faults: the weights of a trained model are gone.
+        UserError: the weights of a trained model are gone.
     """
     path = Path(path)
     for folder in (path, *(path / stage for stage in STAGES)):
         if (folder / "model.weights.h5").is_file():
             return folder
         if (folder / "config.json").is_file():
-            raise Faults(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
+            raise UserError(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
     return None

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, locked
 from keras_vngpt.generation.answering import Answering
 from keras_vngpt.generation.controls import (
     IDS,
@@ -17,7 +18,6 @@ from keras_vngpt.generation.controls import (
 )
 from keras_vngpt.generation.smaller_graph import shrink
 from keras_vngpt.generation.state import dictionary_specs, named_cache
-from keras_vngpt.whole import alone, whole
 
 # The controls of the signatures `generate` and `generate_ids`, whose inputs are fixed: all inputs
 # of a signature have to be given. Those whose names end in `_with` take every control.
@@ -36,12 +36,12 @@ def save_decoder(decoder, path, text=True):
             SavedModel is loaded; without them only ids go in and out.
 
     Raises:
-        Faults: another process is writing it.
+        UserError: another process is writing it.
 
     Example:
         >>> save_decoder(Decoder(model), "runs/default/export/1")
     """
-    with alone(path), whole(path) as partial:
+    with locked(path), atomic_write(path) as partial:
         exported = tf.Module()
         exported.weights = decoder.steps.variables  # functions are written with the signatures
         if text:
@@ -160,7 +160,7 @@ class ExportedDecoder(Answering):
         path: of the SavedModel.
 
     Raises:
-        Faults: not a SavedModel of this project.
+        UserError: not a SavedModel of this project.
 
     Example:
         >>> ExportedDecoder("runs/default/export/1").generate(["Tắt đèn phòng khách"])
@@ -172,18 +172,18 @@ class ExportedDecoder(Answering):
         try:
             loaded = tf.saved_model.load(str(path))
         except Exception as error:  # whatever a damaged file raises
-            raise Faults(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
         self._path, self._signatures = path, loaded.signatures
         self._loaded = loaded  # keeps the variables alive
         if "decode_steps" not in self._signatures:
-            raise Faults(
+            raise UserError(
                 f"{path}: not an export of this version of keras_vngpt: no signature "
                 "decode_steps. Export the run again"
             )
 
     def _call(self, name, **inputs):
         if name not in self._signatures:
-            raise Faults(f"{self._path}: was exported with --text false and has no {name}")
+            raise UserError(f"{self._path}: was exported with --text false and has no {name}")
         return self._signatures[name](**inputs)
 
     @property

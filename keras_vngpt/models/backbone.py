@@ -41,8 +41,8 @@ class VnGPTBackbone(keras_hub.models.Backbone):
         decoder: "modern" (`keras_vngpt.TransformerDecoder`) or "classic"
             (`keras_hub.layers.TransformerDecoder` with learned positions, GPT-2's layout).
         dropout: float.
-        recompute: bool, `modern` alone: training makes the activations inside a layer again on
-            the way back instead of keeping them.
+        gradient_checkpointing: bool, `modern` alone: the backward pass computes the activations
+            inside a layer again instead of keeping them.
         dtype: of computations and weights, as for `keras.layers.Layer`.
         **kwargs: as for `keras_hub.models.Backbone`.
 
@@ -63,7 +63,7 @@ class VnGPTBackbone(keras_hub.models.Backbone):
         max_sequence_length=1024,
         decoder="modern",
         dropout=0.0,
-        recompute=False,
+        gradient_checkpointing=False,
         dtype=None,
         **kwargs,
     ):
@@ -79,7 +79,7 @@ class VnGPTBackbone(keras_hub.models.Backbone):
         self.max_sequence_length = max_sequence_length
         self.decoder = decoder
         self.dropout = dropout
-        self.recompute = recompute
+        self.gradient_checkpointing = gradient_checkpointing
         self.token_embedding = keras_hub.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
@@ -125,7 +125,7 @@ class VnGPTBackbone(keras_hub.models.Backbone):
             name=f"transformer_layer_{index}",
         )
         if self.decoder == "modern":
-            return TransformerDecoder(recompute=self.recompute, **common)
+            return TransformerDecoder(gradient_checkpointing=self.gradient_checkpointing, **common)
         return keras_hub.layers.TransformerDecoder(
             activation=keras.activations.gelu, normalize_first=True, **common
         )
@@ -171,7 +171,7 @@ class VnGPTBackbone(keras_hub.models.Backbone):
     def get_config(self):
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length "
-            "decoder dropout recompute"
+            "decoder dropout gradient_checkpointing"
         )
         config = {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
         # KerasHub cannot load a preset whose policy is mixed: a preset says what its weights are.

@@ -69,8 +69,8 @@ class TransformerDecoder(keras.layers.Layer):
         intermediate_dim: int, the width of the feed-forward part.
         dropout: float, on the outputs of both halves.
         epsilon: float, of the normalisations.
-        recompute: bool, whether training makes the activations inside the layer again on the way
-            back instead of keeping them: less memory, a third more time.
+        gradient_checkpointing: bool, whether the backward pass computes the activations inside the
+            layer again instead of keeping them: less memory, a third more time.
         kernel_initializer: for the projections that do not start from zero.
         **kwargs: as for `keras.layers.Layer`.
 
@@ -103,7 +103,7 @@ class TransformerDecoder(keras.layers.Layer):
         intermediate_dim,
         dropout=0.0,
         epsilon=1e-6,
-        recompute=False,
+        gradient_checkpointing=False,
         kernel_initializer=None,
         **kwargs,
     ):
@@ -112,7 +112,7 @@ class TransformerDecoder(keras.layers.Layer):
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.epsilon = epsilon
-        self.recompute = recompute
+        self.gradient_checkpointing = gradient_checkpointing
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
@@ -165,7 +165,7 @@ class TransformerDecoder(keras.layers.Layer):
             return self._attention(x, attention_mask, angles, cache, cache_update_index)
 
         feedforward = self._feedforward
-        if self.recompute and training:
+        if self.gradient_checkpointing and training:
             # Dropout stays outside: made again, it would draw another seed.
             attention, feedforward = keras.remat(attention), keras.remat(feedforward)
         if cache is None:
@@ -210,6 +210,6 @@ class TransformerDecoder(keras.layers.Layer):
             "intermediate_dim": self.intermediate_dim,
             "dropout": self.dropout,
             "epsilon": self.epsilon,
-            "recompute": self.recompute,
+            "gradient_checkpointing": self.gradient_checkpointing,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

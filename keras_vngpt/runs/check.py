@@ -10,8 +10,8 @@ from keras_vngpt.data.readers import (
     read_conversations,
     stream_documents,
 )
-from keras_vngpt.data.splits import apart, in_part, side_of, split
-from keras_vngpt.faults import Faults, with_hints
+from keras_vngpt.data.splits import drop_overlap, in_part, side_of, split
+from keras_vngpt.errors import UserError, with_hints
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
@@ -72,7 +72,7 @@ def check(settings):
         `Data`.
 
     Raises:
-        Faults: those of all files together.
+        UserError: those of all files together.
     """
     faults = []
     stage = settings.pretrain
@@ -86,7 +86,7 @@ def check(settings):
         hidden = len(faults) - MAX_FAULTS_SHOWN
         faults = [*faults[:MAX_FAULTS_SHOWN], f"... and {hidden} more faults"]
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     return data
 
 
@@ -186,7 +186,7 @@ def _check_conversations(data, stage, faults):
             sides[side] = sides.get(side, []) + by_column[side]
     learned = by_column["train"] if stage.split_column else items
     given = {side: sides[side] for side in HELD_OUT if side in sides} | {"train": learned}
-    kept = dict(zip(given, apart(given.values(), lambda c: c.asked), strict=True))
+    kept = dict(zip(given, drop_overlap(given.values(), lambda c: c.asked), strict=True))
     if n := sum(map(len, given.values())) - sum(map(len, kept.values())):
         print(f"finetune: {n:,} requests stand on two sides: what is tested on is not learned")
     shares = {side: getattr(stage, f"{side}_share") for side in HELD_OUT if side not in sides}
@@ -220,7 +220,7 @@ def _attempt(reader, patterns, name, faults):
         return []
     try:
         return reader(patterns, faults) if reader is find_documents else reader(patterns)
-    except Faults as fault:
+    except UserError as fault:
         faults.extend(fault.faults)
         return []
 

@@ -5,17 +5,17 @@ import math
 import numpy as np
 
 from keras_vngpt.data.pipeline import training_batches
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write
 from keras_vngpt.text.features import token_features
 from keras_vngpt.training.cooccurrence import (
     STD,
     WINDOW,
+    add_noise,
     company_classes,
     cooccurrence_embeddings,
-    told_apart,
 )
 from keras_vngpt.training.ngrams import NGrams
-from keras_vngpt.whole import whole
 
 POSITIONS_COUNTED = 10_000_000  # at most, of the text
 SEEN_OFTEN = 100  # times that a token is seen, on average
@@ -51,12 +51,12 @@ def count(stage, run, settings, model, rows, plan, mixture):
         classes = start_embeddings(model, *text, features[:, 0], settings.seed)
         kept = run / "work" / stage / "token_features.npy"
         if not kept.exists():  # a run that goes on must have the same, to the last bit
-            with whole(kept, durable=True) as path, open(path, "wb") as file:
+            with atomic_write(kept, durable=True) as path, open(path, "wb") as file:
                 np.save(file, joined(features, classes))
         try:
             features = np.load(kept)
         except (OSError, ValueError, EOFError):
-            raise Faults(f"{kept}: is damaged. --restart makes the run anew") from None
+            raise UserError(f"{kept}: is damaged. --restart makes the run anew") from None
     return features, ngrams
 
 
@@ -86,7 +86,7 @@ def start_embeddings(model, token_ids, segment_ids, words, seed):
     embeddings = cooccurrence_embeddings(
         token_ids, segment_ids, *variable.shape, seed=seed, **start
     )
-    variable.assign(told_apart(embeddings, words, seed, start["std"]))
+    variable.assign(add_noise(embeddings, words, seed, start["std"]))
     counts = np.bincount(token_ids[segment_ids > 0], minlength=len(embeddings))
     return company_classes(embeddings, counts, seed)
 

@@ -3,13 +3,19 @@
 import hashlib
 import json
 
-from keras_vngpt.arguments import flatten
+from keras_vngpt.config import flatten
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
-from keras_vngpt.seals import digest
+from keras_vngpt.files import file_digest
 
 FORMAT = 2  # of the rows; another one prepares everything anew
 # On what a run becomes.
-WITHOUT_EFFECT = ("folder", "checkpoint_minutes", "keep_checkpoints", "micro_batches", "recompute")
+WITHOUT_EFFECT = (
+    "folder",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+)
 
 
 def fingerprint(*parts):
@@ -46,7 +52,7 @@ def fingerprint_of_file(path):
     """The digest of what is in a file; of a TFDS data set its name."""
     if str(path).startswith(TFDS):
         return str(path)
-    return digest(path)
+    return file_digest(path)
 
 
 def fingerprint_of_tokenizer(folder):

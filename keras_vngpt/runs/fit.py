@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt.data.rows import Rows
+from keras_vngpt.errors import UserError
 from keras_vngpt.evaluation.evaluate import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.evaluation.report import write_report
-from keras_vngpt.faults import Faults
+from keras_vngpt.files import locked
 from keras_vngpt.generation.loading import load_decoder
 from keras_vngpt.generation.saved_model import save_decoder
 from keras_vngpt.interruption import Signals
@@ -24,7 +25,6 @@ from keras_vngpt.runs.prepare import make_run, prepare, show
 from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.runs.stage import clock, run_stage
-from keras_vngpt.whole import alone
 
 PHASES = ("pretrain", "finetune", "evaluate", "export")
 LOW = 0.5  # of the answers right
@@ -58,7 +58,7 @@ def fit(config: str | None = None, **settings):
         `Run`, whose `metrics` and `folder` hold the results.
 
     Raises:
-        Faults: everything that is wrong with the settings or the data.
+        UserError: everything that is wrong with the settings or the data.
 
     Example:
         >>> run = fit(name="small", model={"preset": "small"})
@@ -71,7 +71,7 @@ def fit(config: str | None = None, **settings):
         print("No fault found. The same command without --check trains.")
         return figures
     try:
-        with Signals(), alone(Path(settings.folder, settings.name)):
+        with Signals(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
             train(run, settings)
     except KeyboardInterrupt:
@@ -80,7 +80,7 @@ def fit(config: str | None = None, **settings):
     except Exception as error:
         if not is_full(error):
             raise
-        raise Faults(explain_full(error, settings.folder)) from error
+        raise UserError(explain_full(error, settings.folder)) from error
     return run
 
 
@@ -133,10 +133,10 @@ def open_run(settings, values):
     values = {name: value for name, value in values.items() if name not in ("check", "restart")}
     is_empty = run.folder.is_dir() and not any(run.folder.iterdir())
     if run.folder.exists() and not run.exists and not is_empty:
-        raise Faults(f"{run.folder}: exists and is not a run folder. Take another --name")
+        raise UserError(f"{run.folder}: exists and is not a run folder. Take another --name")
     if run.exists and not settings.restart:
         if changed := differences(run.settings, values):
-            raise Faults(
+            raise UserError(
                 [
                     f"{run.folder}: is a run with other settings. Take another --name"
                     f"{_another_finetuning(run, changed)}, or --restart to throw it away. They "
@@ -145,7 +145,7 @@ def open_run(settings, values):
                 ]
             )
         if changed := changes(run, settings):
-            raise Faults(
+            raise UserError(
                 f"{path}: is {what} since {run.folder} was prepared. Take another --name, or "
                 "--restart to throw that run away"
                 for path, what in changed.items()

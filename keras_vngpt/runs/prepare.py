@@ -19,7 +19,8 @@ from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.rows import Mixture, Rows, fill_gaps
 from keras_vngpt.data.sources import kind
 from keras_vngpt.data.splits import SIDES, side_of
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, checksums_match
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.check import check, make_cleaner
 from keras_vngpt.runs.fingerprints import (
@@ -29,10 +30,8 @@ from keras_vngpt.runs.fingerprints import (
     fingerprints_of_data,
 )
 from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
-from keras_vngpt.seals import is_sealed
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.training import train_tokenizer
-from keras_vngpt.whole import whole
 
 N_PROMPTS = 3
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
@@ -54,7 +53,7 @@ def prepare(settings):
         stage, and figures for `metrics.json`.
 
     Raises:
-        Faults: everything that is wrong with the data.
+        UserError: everything that is wrong with the data.
     """
     data = check(settings)
     store = Path(settings.folder) / ".prepared"
@@ -95,7 +94,7 @@ def opened(store):
     old = set(store.iterdir())
     try:
         yield
-    except Faults:
+    except UserError:
         for folder in set(store.iterdir()) - old:
             shutil.rmtree(folder)
         if is_new:
@@ -122,7 +121,7 @@ def prepare_tokenizer(settings, data, store):
             load_tokenizer(folder)
             print(f"tokenizer: unchanged, taken from {folder}")
             return folder
-        except Faults as fault:
+        except UserError as fault:
             print(f"{fault}; training it again")
     print("tokenizer: training")
     tokenizer = train_tokenizer(
@@ -134,7 +133,7 @@ def prepare_tokenizer(settings, data, store):
         words=settings.tokenizer.words,
         shrink=size is None,
     )
-    with whole(folder) as partial:
+    with atomic_write(folder) as partial:
         tokenizer.save_to_preset(str(partial))
     return folder
 
@@ -185,7 +184,7 @@ def prepare_pretrain(settings, data, preprocessor, folders, store):
     n_tokens = figures.get("train", {}).get("tokens", 0)
     if n_tokens < stage.sequence_length:
         taken = [f"{r.documents:,} {name}" for name, r in clean.removed.items() if r.documents]
-        raise Faults(
+        raise UserError(
             f"pretrain.data: the text is shorter than a row: {n_tokens} tokens, a row has "
             f"{stage.sequence_length}. Give more text, or a smaller pretrain.sequence_length"
             + (f". Cleaning left out {', '.join(taken)} (see --pretrain.clean)" if taken else "")
@@ -224,7 +223,7 @@ def prepare_finetune(settings, data, preprocessor, folders, store):
         return folder
     print("finetune: tokenising and packing")
     scored = {}
-    with whole(folder) as partial:
+    with atomic_write(folder) as partial:
         for side, conversations in sides.items():
             prepared = prepare_conversations(
                 conversations,
@@ -269,7 +268,7 @@ def is_complete(folder, stage):
         if stage == "pretrain":
             json.loads((folder / "cleaning.json").read_text(encoding="utf-8"))
         return all(
-            is_sealed(folder / side)
+            checksums_match(folder / side)
             and len(Rows.load(folder / side)) == figures[f"{stage}.{prefix}rows"]
             for side, prefix in PREFIXES.items()
             if side != "test" or f"{stage}.{prefix}rows" in figures
@@ -347,7 +346,7 @@ def show(folders, figures):
 
 def make_run(run, values, settings, data, folders, figures):
     """A run folder that is ready to train: all or nothing."""
-    with whole(run.folder) as folder:
+    with atomic_write(run.folder) as folder:
         partial = Run(folder)
         for stage, side in itertools.product(("pretrain", "finetune"), SIDES):
             if stage in folders and (folders[stage] / side).exists():

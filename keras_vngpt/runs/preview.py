@@ -32,7 +32,7 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
         **settings: as for `fit`.
 
     Raises:
-        Faults: everything that is wrong with the settings or the data.
+        UserError: everything that is wrong with the settings or the data.
 
     Example:
         >>> preview(finetune={"data": ["qa.jsonl"]}, skip=["pretrain"])

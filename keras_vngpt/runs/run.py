@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from keras_vngpt.data.readers import Conversation
-from keras_vngpt.faults import Faults
-from keras_vngpt.whole import whole
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write
 
 
 class Run:
@@ -29,14 +29,14 @@ class Run:
         """A folder that must be a run.
 
         Raises:
-            Faults: where it is none.
+            UserError: where it is none.
         """
         run = cls(folder)
         if not run.exists:
             what = "not a run folder: it has no config.yaml" if run.folder.is_dir() else (
                 "no such run folder"
             )  # fmt: skip
-            raise Faults(f"{folder}: {what}. A run is made by python -m keras_vngpt.fit")
+            raise UserError(f"{folder}: {what}. A run is made by python -m keras_vngpt.fit")
         return run
 
     def __fspath__(self):
@@ -75,7 +75,7 @@ class Run:
         except (OSError, ValueError, yaml.YAMLError):
             values = None
         if not isinstance(values, dict) or not values.keys() >= set(needed):
-            raise Faults(f"{self / name}: is damaged. --restart makes the run anew")
+            raise UserError(f"{self / name}: is damaged. --restart makes the run anew")
         return values
 
     def record(self, **figures):
@@ -93,7 +93,7 @@ class Run:
 
 def write_text(path, text):
     """A text file, whole or not there, also when the power fails."""
-    with whole(path, durable=True) as partial:
+    with atomic_write(path, durable=True) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keras_vngpt.arguments import flatten, read_yaml, resolve, settings
-from keras_vngpt.faults import Faults
+from keras_vngpt.config import flatten, read_yaml, resolve, settings
+from keras_vngpt.errors import UserError
 from keras_vngpt.models.backbone import PRESETS
 from keras_vngpt.runs.run import Run
 
@@ -65,10 +65,10 @@ class StageSettings:
     """positions in a row"""
     batch_size: Size = 16
     """rows in a step"""
-    micro_batches: Size = 1
+    gradient_accumulation_steps: Size = 1
     """parts that the rows of a step are computed in, one after the other, to save memory; the
     result is the same"""
-    recompute: bool = False
+    gradient_checkpointing: bool = False
     """make activations again on the way back instead of keeping them, to save memory (modern)"""
     epochs: Positive = 1
     """passes over the rows; a part of a pass is fine"""
@@ -250,10 +250,10 @@ def resolve_settings(config, given):
     run = Path(settings.folder, settings.name)
     for stage in ("pretrain", "finetune"):
         of_stage = getattr(settings, stage)
-        if of_stage.batch_size % of_stage.micro_batches:
+        if of_stage.batch_size % of_stage.gradient_accumulation_steps:
             faults.append(
-                f"{stage}.micro_batches: must part the rows of a step evenly. Received: "
-                f"{of_stage.micro_batches} for a {stage}.batch_size of {of_stage.batch_size}"
+                f"{stage}.gradient_accumulation_steps: must divide {stage}.batch_size, "
+                f"{of_stage.batch_size}. Received: {of_stage.gradient_accumulation_steps}"
             )
         shares = getattr(settings, stage).validation_share, getattr(settings, stage).test_share
         if sum(shares) >= 1:
@@ -264,7 +264,7 @@ def resolve_settings(config, given):
     if settings.init and settings.restart and Path(settings.init).resolve() == run.resolve():
         faults.append("init: is the run that --restart would throw away. Take another --name")
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     return settings, dataclasses.asdict(settings)
 
 

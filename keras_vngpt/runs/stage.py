@@ -9,7 +9,8 @@ from functools import partial
 import keras
 
 from keras_vngpt.data.rows import Mixture, Rows
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.backbone import VnGPTBackbone
@@ -19,11 +20,9 @@ from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
-from keras_vngpt.seals import check_seal, seal
 from keras_vngpt.text.features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.stage import Plan, train_stage
-from keras_vngpt.whole import whole
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
 FEW_STEPS = 150  # with fewer, 70 questions and answers are half learned
@@ -36,7 +35,7 @@ def run_stage(stage, run, settings):
     stage_settings = getattr(settings, stage)
     folders = [run / "work" / stage / side for side in ("train", "validation")]
     for folder in folders:
-        check_seal(folder)
+        verify_checksums(folder)
     rows, validation_rows = map(Rows.load, folders)
     mixture = Mixture.load(run / "work" / stage / "train")
     plan = Plan.of(rows, stage_settings, run.metrics.get(f"{stage}.passes", 1))
@@ -59,7 +58,7 @@ def run_stage(stage, run, settings):
         stage,
         model,
         rows,
-        validation_rows.some(stage_settings.validation_rows),
+        validation_rows.subsample(stage_settings.validation_rows),
         stage_settings,
         plan,
         run / "work" / stage / "checkpoint",
@@ -75,9 +74,9 @@ def run_stage(stage, run, settings):
         token_features=features if stage_settings.token_features else None,
         ngrams=ngrams,
     )
-    with whole(run / stage, durable=True) as preset:
+    with atomic_write(run / stage, durable=True) as preset:
         model.save_to_preset(str(preset))
-        seal(preset)
+        write_checksums(preset)
     figures |= {
         "batch_size": plan.batch_size,
         "epochs": figures["steps"] * plan.batch_size / plan.rows,
@@ -92,15 +91,15 @@ def start_of(stage, run, settings):
     """The folder of the model that a stage goes on with: of the stage before, of an earlier run."""
     if stage == "finetune" and run.is_done("pretrain"):
         if not (run / "pretrain").is_dir():
-            raise Faults(f"{run / 'pretrain'}: is gone. --restart makes the run anew")
-        check_seal(run / "pretrain")
+            raise UserError(f"{run / 'pretrain'}: is gone. --restart makes the run anew")
+        verify_checksums(run / "pretrain")
         return run / "pretrain"
     if not settings.init:
         return None
     init = Run(settings.init)
     preset = find_preset(init / "pretrain") or find_preset(init)
     if preset:
-        check_seal(preset)
+        verify_checksums(preset)
     return preset
 
 
@@ -117,7 +116,7 @@ def make_model(stage, run, settings, start):
     of_this_stage = {
         "max_sequence_length": longest,
         "dropout": getattr(settings, stage).dropout,
-        "recompute": getattr(settings, stage).recompute,
+        "gradient_checkpointing": getattr(settings, stage).gradient_checkpointing,
         "dtype": settings.model.dtype,
     }
     if start is None:
@@ -127,7 +126,7 @@ def make_model(stage, run, settings, start):
         if config["decoder"] == "classic":  # its positions are weights
             of_this_stage["max_sequence_length"] = config["max_sequence_length"]
             if config["max_sequence_length"] < longest:
-                raise Faults(
+                raise UserError(
                     f"{stage}.sequence_length: {longest}; the classic decoder of {start} has "
                     f"positions for {config['max_sequence_length']}"
                 )

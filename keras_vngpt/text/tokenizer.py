@@ -9,7 +9,7 @@ import sentencepiece
 import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.text.normalization import TONE_PLACEMENT_RULES, to_old_placement
 
 PAD, UNK, BOS, SEP, EOS = CONTROL_SYMBOLS = ("[PAD]", "[UNK]", "[BOS]", "[SEP]", "[EOS]")
@@ -108,7 +108,7 @@ def load_tokenizer(folder):
     """The tokenizer that `save_to_preset` wrote to a folder of its own, without a model beside it.
 
     Raises:
-        Faults: a file is missing or damaged.
+        UserError: a file is missing or damaged.
 
     Example:
         >>> tokenizer = load_tokenizer("runs/default/tokenizer")
@@ -118,5 +118,5 @@ def load_tokenizer(folder):
             tokenizer = keras.saving.deserialize_keras_object(json.load(file))
         tokenizer.load_preset_assets(str(folder))
     except Exception as error:  # whatever a damaged file raises
-        raise Faults(f"{folder}: cannot be loaded ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{folder}: cannot be loaded ({str(error).splitlines()[0]})") from None
     return tokenizer

@@ -10,7 +10,7 @@ from collections import Counter
 
 import sentencepiece
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.text.normalization import (
     normalization_rules,
     normalization_tsv,
@@ -153,14 +153,14 @@ def train_tokenizer(
         A `VnGPTTokenizer`.
 
     Raises:
-        Faults: no text, or a vocabulary that the text does not support.
+        UserError: no text, or a vocabulary that the text does not support.
 
     Example:
         >>> train_tokenizer(["Tôi đang bật đèn phòng khách."] * 50, 300).vocabulary_size()
         300
     """
     if not any(text.strip() for text in texts):
-        raise Faults("tokenizer: there is no text to train on")
+        raise UserError("tokenizer: there is no text to train on")
     share = words
     if share is None:
         share = max(0.0, min(0.5, 1 - TOKENS_FOR_SYLLABLES / vocabulary_size))
@@ -175,7 +175,7 @@ def train_tokenizer(
                 share = 0.0
             elif not shrink or limit >= size:
                 relation = "at most" if limit < size else "at least"
-                raise Faults(
+                raise UserError(
                     f"tokenizer.vocabulary_size: {vocabulary_size}; this text supports {relation} "
                     f"{limit}. Take that, or leave the setting out"
                 ) from None

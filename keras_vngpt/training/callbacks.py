@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from keras_vngpt.whole import whole
+from keras_vngpt.files import atomic_write
 
 WIDTH = 160  # characters of a sample on the screen
 HISTORY_FIELDS = (
@@ -183,5 +183,5 @@ def _keep(path, is_kept):
     if path.exists():
         text = path.read_text(encoding="utf-8", errors="replace")
         lines = [line for line in text.split("\n") if is_good(line)]
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

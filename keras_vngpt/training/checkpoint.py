@@ -10,8 +10,8 @@ import keras
 import ml_dtypes  # noqa: F401  NumPy knows bfloat16 by it
 import numpy as np
 
-from keras_vngpt.faults import Faults
-from keras_vngpt.whole import remove, whole
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, remove
 
 SHARE = 0.02  # of the time may go into writing
 DIGEST_SIZE = 32
@@ -60,7 +60,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Load the last good state into a compiled model; returns its step, 0 without one.
 
         Raises:
-            Faults: a state is of another model.
+            UserError: a state is of another model.
         """
         model.optimizer.build(model.trainable_variables)
         for partial in self.folder.glob(".partial-*"):  # of a process that was killed
@@ -83,12 +83,12 @@ class Checkpoint(keras.callbacks.Callback):
         """Give the model the weights with the best validation loss.
 
         Raises:
-            Faults: they are damaged.
+            UserError: they are damaged.
         """
         try:
             arrays, _ = read_state(self.folder / "best.state")
         except (OSError, ValueError) as error:
-            raise Faults(
+            raise UserError(
                 f"{self.folder / 'best.state'}: is damaged ({error}). The same command goes on "
                 "from the last saved state"
             ) from None
@@ -163,7 +163,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _load(self, path, model, arrays, notes, steps_per_epoch):
         variables = _variables(model)
         if _layout(variables) != _layout(arrays):
-            raise Faults(f"{path}: is of another model. --restart makes the run anew")
+            raise UserError(f"{path}: is of another model. --restart makes the run anew")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(np.array(array))  # aligned, as it is not in the file
         self.state = state = notes["state"]
@@ -199,7 +199,7 @@ def write_state(path, variables, notes):
     parts = (np.asarray(v.numpy()).reshape(-1).view(np.uint8) for v in variables)
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     try:
-        with whole(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
+        with atomic_write(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
             for part in (len(head).to_bytes(8, "little"), head, *parts):
                 digest.update(part)
                 _write(file, part)

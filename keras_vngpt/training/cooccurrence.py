@@ -56,7 +56,7 @@ def cooccurrence_embeddings(
     return embeddings * (std / max(np.sqrt(np.mean(embeddings**2)), 1e-12))
 
 
-def told_apart(embeddings, words, seed=0, std=STD):
+def add_noise(embeddings, words, seed=0, std=STD):
     """Embeddings with noise: little for words, more for the rest.
 
     Args:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 
 IN_A_ROW = 3  # steps that `MuonAdamW` leaves out before training ends
 EVERY = 10  # steps from one look to the next
@@ -24,7 +24,7 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         self.stage, self.curves, self.explain = stage, curves, explain
 
     def on_train_batch_end(self, batch, logs=None):
-        every = EVERY * self.model.optimizer.micro_batches
+        every = EVERY * self.model.optimizer.gradient_accumulation_steps
         if self.curves.state["steps"] % every == 0:  # the same steps when training was interrupted
             self.look()
 
@@ -35,12 +35,12 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         """See what became of the last steps.
 
         Raises:
-            Faults: they were left out.
+            UserError: they were left out.
         """
         step, skipped = (int(getattr(self.model.optimizer, n)) for n in ("iterations", "skipped"))
         if skipped >= IN_A_ROW:
             rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-            raise Faults(
+            raise UserError(
                 f"{self.stage}: the gradients are not finite, {skipped} steps in a row, the last "
                 f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
                 f"good state is kept; try a smaller {self.stage}.learning_rate, in another run"

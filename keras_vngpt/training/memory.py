@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.models.cross_entropy import positions_at_once
 
 # Measured on CPU: what is kept of a layer for the way back, in values for each position.
@@ -25,18 +25,18 @@ def check_memory(stage, model, plan):
         plan: `Plan`.
 
     Raises:
-        Faults: it does not fit; the line names the settings to lower.
+        UserError: it does not fit; the line names the settings to lower.
     """
     free = available_bytes()
-    rows = plan.batch_size // plan.micro_batches
+    rows = plan.batch_size // plan.gradient_accumulation_steps
     fixed, needed = (step_bytes(model, n, plan.length) for n in (0, rows))
     if free is None or needed <= free:
         return
     fits = int((free - fixed) / (needed - fixed) * rows)
-    raise Faults(
+    raise UserError(
         f"{stage}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
-        f"free. Go on with --{stage}.recompute true or --{stage}.micro_batches 2 or more, which "
-        f"change nothing else, or make a run with a lower {stage}.batch_size ({plan.batch_size}"
+        f"free. Go on with --{stage}.gradient_checkpointing true or "
+        f"--{stage}.gradient_accumulation_steps 2 or more, which change nothing else, or make a run with a lower {stage}.batch_size ({plan.batch_size}"
         + (f"; {fits} rows at once would fit" if fits > 0 else "")
         + f"), {stage}.sequence_length ({plan.length}) or model"
     )
@@ -62,7 +62,7 @@ def step_bytes(model, batch_size, length):
         + OF_SCORES * size.num_heads * length
     )
     of_position = size.num_layers * of_layer
-    if size.recompute and size.decoder == "modern":  # one layer at a time
+    if size.gradient_checkpointing and size.decoder == "modern":  # one layer at a time
         of_position = of_layer + size.num_layers * OF_WIDTH_RECOMPUTED * size.hidden_dim
     weights = sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables)
     # And what becomes of them on the way to the gradient.

@@ -43,7 +43,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         weight_decay: float, decoupled, at the learning rate of the matrices; norms and biases have
             none.
         global_clipnorm: float or `None`, the largest norm of all gradients together.
-        micro_batches: int, calls whose gradients are averaged to one step.
+        gradient_accumulation_steps: int, calls whose gradients are averaged to one step.
         scale_loss: bool, whether the loss is scaled dynamically, as float16 wants it.
         token_features: optional int array [pairs, 2] of a row of the embeddings and a feature of
             it, in order.
@@ -78,7 +78,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         epsilon=1e-7,
         weight_decay=0.01,
         global_clipnorm=None,
-        micro_batches=1,
+        gradient_accumulation_steps=1,
         scale_loss=False,
         token_features=None,
         name="muon_adamw",
@@ -93,7 +93,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.decay = weight_decay
         self.clip = global_clipnorm
-        self.micro_batches = micro_batches
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.scales_loss = scale_loss
         has_features = token_features is not None and len(token_features)
         self.features = FeatureSums(token_features) if has_features else None
@@ -113,7 +113,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
         self._first = like(var_list, "momentum")
         adam = [v for v, is_matrix in zip(var_list, self._is_matrix, strict=True) if not is_matrix]
         self._second = dict(zip([v.path for v in adam], like(adam, "velocity"), strict=True))
-        self._sums = like(var_list, "sum") if self.micro_batches > 1 else []
+        self._sums = like(var_list, "sum") if self.gradient_accumulation_steps > 1 else []
         self._of_features = [
             self.add_variable((self.features.count, v.shape[1]), dtype=v.dtype, name=name)
             for v in var_list
@@ -167,7 +167,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             return new, [ops.zeros_like(g) for g in grads] if sums else []
 
         if sums:
-            micro_step = (self.micro_step + 1) % self.micro_batches
+            micro_step = (self.micro_step + 1) % self.gradient_accumulation_steps
             is_step = ops.equal(micro_step, 0)
             values, new_sums = ops.cond(is_step, step, keep)
             _write([self.micro_step, self._iterations, *state, *sums],
@@ -206,7 +206,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
     def _stepped(self, grads, variables, norm):
         """The state after a step, in the order of `_state`."""
         scale = ops.convert_to_tensor(self.loss_scale)
-        factor = 1.0 / (scale * self.micro_batches)
+        factor = 1.0 / (scale * self.gradient_accumulation_steps)
         if self.clip:
             factor = factor * ops.minimum(1.0, self.clip / (norm * factor + 1e-12))
 
@@ -298,7 +298,7 @@ class MuonAdamW(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "weight_decay": self.decay,
             "global_clipnorm": self.clip,
-            "micro_batches": self.micro_batches,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "scale_loss": self.scales_loss,
             "token_features": self.features and self.features.pairs.tolist(),
         }

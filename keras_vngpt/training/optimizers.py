@@ -56,7 +56,7 @@ def make_optimizer(
     final_learning_rate=0.0,
     weight_decay=0.01,
     clip_norm=1.0,
-    micro_batches=1,
+    gradient_accumulation_steps=1,
     scale_loss=False,
     token_features=None,
 ):
@@ -70,7 +70,7 @@ def make_optimizer(
         final_learning_rate: float, the last learning rate as a share of `learning_rate`.
         weight_decay: float, decoupled.
         clip_norm: float, the largest global norm of the gradients; 0 for no limit.
-        micro_batches: int, batches whose gradients make one step.
+        gradient_accumulation_steps: int, batches whose gradients make one step.
         scale_loss: bool, for float16.
         token_features: optional, from `keras_vngpt.text.features.token_features`.
 
@@ -89,7 +89,7 @@ def make_optimizer(
         matrices=name,
         weight_decay=weight_decay,
         global_clipnorm=clip_norm or None,
-        micro_batches=micro_batches,
+        gradient_accumulation_steps=gradient_accumulation_steps,
         scale_loss=scale_loss,
         token_features=token_features,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_vngpt.console import verbosity
 from keras_vngpt.data.pipeline import (
     evaluation_batches,
     normalized,
@@ -13,7 +14,6 @@ from keras_vngpt.data.pipeline import (
 )
 from keras_vngpt.interruption import Signals
 from keras_vngpt.models.scores import Scores
-from keras_vngpt.quiet import verbosity
 from keras_vngpt.training.callbacks import History, SampleAnswers, Throughput, Validation
 from keras_vngpt.training.checkpoint import Checkpoint
 from keras_vngpt.training.finite import StopWhereNotFinite
@@ -35,7 +35,7 @@ class Plan:
         length: int, positions in a row.
         steps: int, in all.
         steps_per_epoch: int, steps from one evaluation to the next.
-        micro_batches: int, parts that a step is computed in.
+        gradient_accumulation_steps: int, parts that a step is computed in.
         short_steps: int, how many steps from the first on have rows of two halves.
     """
 
@@ -45,14 +45,14 @@ class Plan:
     length: int
     steps: int
     steps_per_epoch: int
-    micro_batches: int = 1
+    gradient_accumulation_steps: int = 1
     short_steps: int = 0
 
     @classmethod
     def of(cls, rows, settings, passes=1):
         """The plan that the settings of a stage make for rows that are so many passes."""
         n_rows = len(rows) / passes
-        parts = settings.micro_batches
+        parts = settings.gradient_accumulation_steps
         batch_size = parts * math.ceil(min(settings.batch_size, n_rows) / parts)
         positions = batch_size * rows.length
         if settings.tokens:
@@ -126,7 +126,7 @@ def train_stage(
         that this process spent on writing states.
 
     Raises:
-        Faults: a step does not fit into memory; the gradients are not finite, several steps in a
+        UserError: a step does not fit into memory; the gradients are not finite, several steps in a
             row.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
@@ -139,7 +139,7 @@ def train_stage(
         settings.final_learning_rate,
         settings.weight_decay,
         settings.clip_norm,
-        plan.micro_batches,
+        plan.gradient_accumulation_steps,
         scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
         token_features=token_features,
     )
@@ -161,7 +161,7 @@ def train_stage(
         if ngrams:
             share = settings.soft_targets
             batches = with_soft_share(batches, share, share * LAST_SOFT_SHARE, start, plan.steps)
-        return normalized(batches, plan.micro_batches)
+        return normalized(batches, plan.gradient_accumulation_steps)
 
     def explain(step):
         """Where the rows of a step come from."""
@@ -169,7 +169,7 @@ def train_stage(
         return origins(x["token_ids"], x["padding_mask"])
 
     signals = Signals()
-    every = max(1, plan.steps // 100) * plan.micro_batches
+    every = max(1, plan.steps // 100) * plan.gradient_accumulation_steps
     curves = History(history, stage, plan.tokens_per_step, every)
     answers = SampleAnswers(answer, prompts, samples, stage)
     checkpoint = Checkpoint(
@@ -195,7 +195,7 @@ def train_stage(
     curves.go_on(step, evaluated)
     answers.go_on(evaluated)
     callbacks = [
-        Throughput(plan.tokens_per_step / plan.micro_batches),
+        Throughput(plan.tokens_per_step / plan.gradient_accumulation_steps),
         *evaluation,
         keras.callbacks.TensorBoard(tensorboard, write_graph=False),
     ]
@@ -216,7 +216,8 @@ def train_stage(
                     in_parts(step, stop),
                     initial_epoch=epoch,
                     epochs=last,
-                    steps_per_epoch=(plan.steps_per_epoch - done) * plan.micro_batches,
+                    steps_per_epoch=(plan.steps_per_epoch - done)
+                    * plan.gradient_accumulation_steps,
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=verbosity(),

@@ -1,6 +1,6 @@
 """`python -m keras_vngpt.data.beam`: see `prepare_rows`."""
 
-from keras_vngpt.arguments import command
+from keras_vngpt.config import command
 from keras_vngpt.data.beam.rows import prepare_rows
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import Columns, find_documents, stream_documents
 from keras_vngpt.data.sources import TFDS, Source
 from keras_vngpt.data.splits import SIDES, side_of
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 Share = Annotated[float, Field(ge=0, lt=0.5)]
@@ -146,7 +146,7 @@ def prepare_rows(
         str, the folder to give to `served_batches`.
 
     Raises:
-        Faults: nothing to read, no tokenizer, no Apache Beam.
+        UserError: nothing to read, no tokenizer, no Apache Beam.
 
     Example:
         >>> prepare_rows(["texts/"], "runs/mine/tokenizer", "rows", beam=["direct_num_workers=2"])
@@ -154,12 +154,12 @@ def prepare_rows(
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError:
-        raise Faults("apache-beam: is not installed. pip install apache-beam") from None
+        raise UserError("apache-beam: is not installed. pip install apache-beam") from None
     faults = []
     sources = find_documents(data, faults)
     faults += [f"{s.name}: is read by one machine only" for s in sources if s.name.startswith(TFDS)]
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
     load_tokenizer(tokenizer)
     made_of = {
         "paths": tuple(str(Path(path).resolve()) for s in sources for path in s.paths),
@@ -180,8 +180,8 @@ def prepare_rows(
                 beam_options=PipelineOptions([f"--{option}" for option in beam or ()])
             )
         )
-    except (Faults, ValueError) as error:  # of the text, or of the options of the pipeline
-        raise Faults(str(error).splitlines()[0]) from None
+    except (UserError, ValueError) as error:  # of the text, or of the options of the pipeline
+        raise UserError(str(error).splitlines()[0]) from None
     return str(builder.data_path)
 
 
@@ -225,7 +225,7 @@ def _read(path):
     faults = []
     yield from stream_documents(Source(path, (Path(path),)), faults, Columns())
     if faults:
-        raise Faults(faults)
+        raise UserError(faults)
 
 
 def _clean(text):

@@ -1,7 +1,7 @@
 """The one exception that a user's own mistake raises, with every fault found so far, and hints."""
 
 
-class Faults(ValueError):
+class UserError(ValueError):
     """Mistakes in what the user gave: settings, files, folders.
 
     The command line prints each fault on a line of its own and exits with status 2; in a notebook
@@ -11,10 +11,10 @@ class Faults(ValueError):
         faults: one string, or several. Each names the file, the line and the fault.
 
     Example:
-        >>> raise Faults("data.jsonl:17: not valid JSON")
+        >>> raise UserError("data.jsonl:17: not valid JSON")
         Traceback (most recent call last):
         ...
-        keras_vngpt.faults.Faults: data.jsonl:17: not valid JSON
+        keras_vngpt.errors.UserError: data.jsonl:17: not valid JSON
     """
 
     def __init__(self, faults):
@@ -23,7 +23,7 @@ class Faults(ValueError):
 
 
 def with_hints(faults, hints):
-    """Faults with what to do about them.
+    """UserError with what to do about them.
 
     Args:
         faults: list of str.

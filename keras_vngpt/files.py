@@ -1,7 +1,8 @@
-"""Files and folders that are whole or not there, and written by one process at a time."""
+"""Files on disk: atomic writes, locks between processes, checksums."""
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,22 +11,24 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
+
+CHECKSUMS = "checksums.json"  # of a folder
 
 
 @contextmanager
-def alone(path):
-    """No other process of this machine works on a file or a folder meanwhile.
+def locked(path):
+    """Hold a lock on a file or a folder, against the other processes of this machine.
 
     Raises:
-        Faults: another one does.
+        UserError: another process holds it.
     """
     name = hashlib.blake2b(str(Path(path).resolve()).encode(), digest_size=8).hexdigest()
     lock = FileLock(Path(tempfile.gettempdir()) / f"keras_vngpt-{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise Faults(f"{path}: another process is at work on it") from None
+        raise UserError(f"{path}: another process is at work on it") from None
     try:
         yield
     finally:
@@ -33,8 +36,8 @@ def alone(path):
 
 
 @contextmanager
-def whole(path, durable=False):
-    """Write a file or a folder beside its place; it takes its place when it is done.
+def atomic_write(path, durable=False):
+    """Write a file or a folder under another name and rename it when it is complete.
 
     What stood there is replaced then, and not before. If writing fails, nothing is left. A folder
     that is replaced moves aside first, and comes back where the new one does not take its place.
@@ -48,7 +51,7 @@ def whole(path, durable=False):
         Path to write to.
 
     Example:
-        >>> with whole("metrics.json") as partial:
+        >>> with atomic_write("metrics.json") as partial:
         ...     partial.write_text("{}")
     """
     path = Path(path)
@@ -97,3 +100,50 @@ def remove(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_checksums(folder):
+    """Write the checksum of each file of a folder into `checksums.json` beside them.
+
+    Args:
+        folder: Path; earlier checksums are replaced.
+    """
+    digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in _files(folder)}
+    (folder / CHECKSUMS).write_text(json.dumps(digests, indent=2), encoding="utf-8")
+
+
+def checksums_match(folder):
+    """Whether a folder has checksums, and all of them are right.
+
+    Args:
+        folder: Path.
+    """
+    try:
+        digests = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        return all(file_digest(folder / name) == then for name, then in digests.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def verify_checksums(folder):
+    """Refuse a folder whose files are no longer what was written.
+
+    Args:
+        folder: Path; one without checksums, of an earlier version or made by hand, is accepted.
+
+    Raises:
+        UserError: a file is damaged or gone.
+    """
+    if (folder / CHECKSUMS).exists() and not checksums_match(folder):
+        raise UserError(f"{folder}: is damaged. --restart makes the run anew")
+
+
+def file_digest(path):
+    """Eight bytes of BLAKE2 of what is in a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def _files(folder):
+    paths = sorted(Path(folder).rglob("*"))
+    return [path for path in paths if path.is_file() and path.name != CHECKSUMS]

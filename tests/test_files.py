@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from keras_vngpt.faults import Faults
-from keras_vngpt.whole import alone, whole
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write, locked
 
 REPLACE = """
 import os, signal, sys
-from keras_vngpt.whole import whole
+from keras_vngpt.files import atomic_write
 
 calls = []
 def replace(*paths, replace=os.replace):
@@ -21,14 +21,14 @@ def replace(*paths, replace=os.replace):
         os.kill(os.getpid(), int(sys.argv[3]))
     replace(*paths)
 os.replace = replace
-with whole(sys.argv[1]) as partial:
+with atomic_write(sys.argv[1]) as partial:
     partial.mkdir()
     (partial / "new").write_text("new")
 """
 
 
 def write(path, name):
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.mkdir()
         (partial / name).write_text(name)
 
@@ -47,7 +47,7 @@ def test_a_folder_is_never_lost_while_another_takes_its_place(tmp_path, sent, ca
     assert done.returncode != 0
     if sent == signal.SIGINT:
         assert names(tmp_path) == ["export", "export/old"]
-    with pytest.raises(KeyError), whole(target):  # comes back even if the next one fails
+    with pytest.raises(KeyError), atomic_write(target):  # comes back even if the next one fails
         raise KeyError
     assert names(tmp_path) == ["export", "export/old"]
     write(target, "new")
@@ -55,9 +55,9 @@ def test_a_folder_is_never_lost_while_another_takes_its_place(tmp_path, sent, ca
 
 
 def test_two_do_not_write_to_one_place(tmp_path):
-    with alone(tmp_path / "export"):
+    with locked(tmp_path / "export"):
         command = (
-            "import sys\nfrom keras_vngpt.whole import alone\nwith alone(sys.argv[1]): print('in')"
+            "import sys; from keras_vngpt.files import locked\nwith locked(sys.argv[1]): print(1)"
         )
         done = subprocess.run(
             [sys.executable, "-c", command, tmp_path / "export"],
@@ -66,5 +66,5 @@ def test_two_do_not_write_to_one_place(tmp_path):
             text=True,
         )
     assert "another process is at work on it" in done.stderr and not done.stdout
-    with alone(tmp_path / "export"), pytest.raises(Faults), alone(tmp_path / "export"):
+    with locked(tmp_path / "export"), pytest.raises(UserError), locked(tmp_path / "export"):
         pass

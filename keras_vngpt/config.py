@@ -1,4 +1,4 @@
-"""The arguments of a verb, from flags, YAML files and Python alike, all their faults at once."""
+"""Settings from flags, YAML files and Python alike, checked with all their faults at once."""
 
 import argparse
 import dataclasses
@@ -14,7 +14,7 @@ import typing
 import pydantic
 import yaml
 
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 from keras_vngpt.interruption import Terminated
 
 LONG = 200  # characters of a value in a message
@@ -36,7 +36,7 @@ def resolve(schema, *layers):
         A dictionary of keyword arguments for `schema`, complete and of the right types.
 
     Raises:
-        Faults: every unknown name and every wrong value, by file and line where there is one.
+        UserError: every unknown name and every wrong value, by file and line where there is one.
 
     Example:
         >>> resolve(FitSettings, ("", {"pretrain.batch_size": 8}))["pretrain"].batch_size
@@ -62,7 +62,7 @@ def resolve(schema, *layers):
             name = next((n for n in merged if name == n or name.startswith(n + ".")), name)
             faults.append(f"{_place(origins.get(name), name)}{name}: {explain(detail)}")
     if faults:
-        raise Faults(dict.fromkeys(faults))
+        raise UserError(dict.fromkeys(faults))
     return {p.name: checked[p.name] for p in _parameters(schema)}
 
 
@@ -70,29 +70,29 @@ def read_yaml(path):
     """The settings of a YAML file, as a nested dictionary.
 
     Raises:
-        Faults: no such file, not YAML, not a mapping.
+        UserError: no such file, not YAML, not a mapping.
     """
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
         json.dumps(values, default=str)  # refuses what contains itself
     except OSError as error:
-        raise Faults(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise Faults(f"{path}: invalid UTF-8") from None
+        raise UserError(f"{path}: invalid UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise Faults(f"{path}{line}: not valid YAML ({problem})") from None
+        raise UserError(f"{path}{line}: not valid YAML ({problem})") from None
     except RecursionError:
-        raise Faults(f"{path}: not valid YAML (nested too deeply)") from None
+        raise UserError(f"{path}: not valid YAML (nested too deeply)") from None
     except ValueError as error:  # a date or a number that there is not
-        raise Faults(f"{path}: not valid YAML ({error})") from None
+        raise UserError(f"{path}: not valid YAML ({error})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise Faults(f"{path}:1: needs settings as name: value")
+        raise UserError(f"{path}:1: needs settings as name: value")
     return values
 
 
@@ -159,17 +159,17 @@ def command(function, schema=None, show=None):
             given.setdefault(flag[2:].partition("=")[0], None)
     try:
         if extra := [flag for flag in unknown[:1] if not flag.startswith("--")]:
-            raise Faults(f"{extra[0]}: unexpected argument; see --help")
+            raise UserError(f"{extra[0]}: unexpected argument; see --help")
         missing = [n for n, p in names.items() if p.default is p.empty and not given.get(n)]
         lists = [n for n in given if isinstance(given[n], list) and n not in missing]
         if missing and lists:  # the list has swallowed it
-            raise Faults(f"{missing[0]}: needs a value, before lists such as --{lists[0]}")
+            raise UserError(f"{missing[0]}: needs a value, before lists such as --{lists[0]}")
         own = given if schema is function else given.keys() & leaves(function)
         own = resolve(function, ("", {name: given.pop(name) for name in list(own)}))
         result = function(**own, **given)
         if show:
             show(result)
-    except Faults as fault:
+    except UserError as fault:
         for line in fault.faults:
             print(line, file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""TensorFlow imported: at its full speed, without its notices; progress bars where one looks."""
+"""What the terminal shows: TensorFlow without its notices, progress bars where one looks."""
 
 import logging
 import os

@@ -4,11 +4,11 @@ import re
 import unicodedata
 from dataclasses import field
 
-from keras_vngpt.arguments import settings
-from keras_vngpt.data.augmentation.cleaning import is_order, sentences
-from keras_vngpt.data.augmentation.files import Pattern, read_yaml
-from keras_vngpt.data.augmentation.names import compiled, folded
-from keras_vngpt.faults import Faults
+from keras_vngpt.augmentation.cleaning import is_order, sentences
+from keras_vngpt.augmentation.files import Pattern, read_yaml
+from keras_vngpt.augmentation.names import compiled, folded
+from keras_vngpt.config import settings
+from keras_vngpt.errors import UserError
 
 TRIES = 20  # per variant wanted, before a question is taken to have no more
 PLAIN = "{Clause}?"
@@ -51,7 +51,7 @@ class Variation:
         names: `Names`, which keep their capitals in the middle of a sentence.
 
     Raises:
-        Faults: what is wrong with either file.
+        UserError: what is wrong with either file.
 
     Example:
         >>> variation = Variation("templates.yaml", "synonyms.yaml", names)
@@ -88,7 +88,7 @@ class Variation:
                     )
             self.orders.append((pattern, order.to))
         if faults:
-            raise Faults(faults)
+            raise UserError(faults)
         self.synonyms = _replacer(rules.synonyms)
         self.teencode = _replacer(rules.teencode)
         self.openers = compiled(rf"(?:{_any_of(self.templates.openers)})(?!\w)")

@@ -13,19 +13,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from keras_vngpt.arguments import flatten, read_yaml, resolve
-from keras_vngpt.data.augmentation import language_model, report
-from keras_vngpt.data.augmentation.cleaning import clean, clean_question
-from keras_vngpt.data.augmentation.facts import Facts
-from keras_vngpt.data.augmentation.files import read_lines
-from keras_vngpt.data.augmentation.kinds import Kinds
-from keras_vngpt.data.augmentation.names import Names, key
-from keras_vngpt.data.augmentation.settings import AugmentSettings
-from keras_vngpt.data.augmentation.variation import TRIES, Variation, without_diacritics
+from keras_vngpt.augmentation import language_model, report
+from keras_vngpt.augmentation.cleaning import clean, clean_question
+from keras_vngpt.augmentation.facts import Facts
+from keras_vngpt.augmentation.files import read_lines
+from keras_vngpt.augmentation.kinds import Kinds
+from keras_vngpt.augmentation.names import Names, key
+from keras_vngpt.augmentation.settings import AugmentSettings
+from keras_vngpt.augmentation.variation import TRIES, Variation, without_diacritics
+from keras_vngpt.config import flatten, read_yaml, resolve
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
-from keras_vngpt.faults import Faults, with_hints
-from keras_vngpt.whole import whole
+from keras_vngpt.errors import UserError, with_hints
+from keras_vngpt.files import atomic_write
 
 REJECTED_SHOWN = 3
 
@@ -78,7 +78,7 @@ def augment(config: str | None = None, **settings):
         dictionary of figures: `lines`, `questions`, `kinds`, `rejected`, ...
 
     Raises:
-        Faults: everything that is wrong with the settings or the files.
+        UserError: everything that is wrong with the settings or the files.
 
     Example:
         >>> augment(data=["questions.csv"], variants=20)["lines"]
@@ -100,7 +100,7 @@ class Workshop:
         settings: `AugmentSettings`.
 
     Raises:
-        Faults: those of all files together.
+        UserError: those of all files together.
     """
 
     def __init__(self, settings):
@@ -111,7 +111,7 @@ class Workshop:
         def attempt(make, *arguments):
             try:
                 return make(*arguments)
-            except Faults as fault:
+            except UserError as fault:
                 faults.extend(with_hints(fault.faults, COLUMN_HINTS))
                 return None
 
@@ -148,7 +148,7 @@ class Workshop:
         if settings.llm.base_url and not settings.llm.model:
             faults.append("llm.model: needs a value where llm.base_url has one")
         if faults:
-            raise Faults(faults)
+            raise UserError(faults)
         self.pairs, self.rejected, self.dropped = [], [], Counter()
         self.asked = {}  # the pair of each question, by the question's key
         self.joined = {}  # a group, and the one that it has become part of
@@ -266,7 +266,7 @@ class Workshop:
         """Write lines, report and rejected pairs; print the report and what to do next."""
         if not self.pairs:
             reasons = [f"{p.source}: {reason}" for p, reason in self.rejected]
-            raise Faults(f"data: no pair is left. {'; '.join(reasons[:1])}".strip())
+            raise UserError(f"data: no pair is left. {'; '.join(reasons[:1])}".strip())
         lines = []
         for pair in self.pairs:
             label = self.labels.setdefault(self._root(pair.group), pair.question)
@@ -311,9 +311,9 @@ class Workshop:
     def _write_files(self, lines, figures):
         rejected = self._beside("rejected.log")
         with (
-            whole(rejected) as partial_rejected,
-            whole(self._beside("report.json")) as partial_report,
-            whole(self.output) as partial,
+            atomic_write(rejected) as partial_rejected,
+            atomic_write(self._beside("report.json")) as partial_report,
+            atomic_write(self.output) as partial,
         ):
             partial.write_text(
                 "".join(json.dumps(_record(line), ensure_ascii=False) + "\n" for line in lines),

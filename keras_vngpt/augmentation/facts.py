@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keras_vngpt.arguments import settings
-from keras_vngpt.data.augmentation.files import Pattern, read_yaml
-from keras_vngpt.data.augmentation.names import Names, compiled, folded
-from keras_vngpt.data.augmentation.variation import without_diacritics
+from keras_vngpt.augmentation.files import Pattern, read_yaml
+from keras_vngpt.augmentation.names import Names, compiled, folded
+from keras_vngpt.augmentation.variation import without_diacritics
+from keras_vngpt.config import settings
 
 
 @settings
@@ -94,7 +94,7 @@ class Facts:
         places: iterable of str, what else may be spoken of.
 
     Raises:
-        Faults: what is wrong with the file.
+        UserError: what is wrong with the file.
 
     Example:
         >>> facts = Facts("samples:travel_facts.yaml", ["Nha Trang"])

@@ -1,7 +1,7 @@
 """What a question asks for: a price, an address, ...; read off its words."""
 
-from keras_vngpt.data.augmentation.files import Pattern, read_yaml
-from keras_vngpt.data.augmentation.names import compiled, folded
+from keras_vngpt.augmentation.files import Pattern, read_yaml
+from keras_vngpt.augmentation.names import compiled, folded
 
 OTHER = "other"
 
@@ -13,7 +13,7 @@ class Kinds:
         path: str, file of a dictionary from kind to patterns.
 
     Raises:
-        Faults: what is wrong with the file.
+        UserError: what is wrong with the file.
 
     Example:
         >>> Kinds("samples:travel_kinds.yaml").of("Chợ Bến Thành ở đâu?")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, ValidationError
 
-from keras_vngpt.arguments import settings
+from keras_vngpt.config import settings
 
 
 def _http(url):

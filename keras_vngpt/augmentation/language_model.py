@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_vngpt.data.augmentation.cleaning import clean_question, sentences
-from keras_vngpt.data.augmentation.names import folded, key
-from keras_vngpt.data.augmentation.variation import without_diacritics
-from keras_vngpt.faults import Faults
-from keras_vngpt.whole import whole
+from keras_vngpt.augmentation.cleaning import clean_question, sentences
+from keras_vngpt.augmentation.names import folded, key
+from keras_vngpt.augmentation.variation import without_diacritics
+from keras_vngpt.errors import UserError
+from keras_vngpt.files import atomic_write
 
 INSTRUCTION = (
     "Bạn viết lại câu hỏi bằng tiếng Việt tự nhiên. Giữ nguyên ý, tên riêng và con số. "
@@ -45,7 +45,7 @@ def rephrase(questions, settings, cache):
         allow one; a dictionary of counts.
 
     Raises:
-        Faults: an endpoint that cannot be reached, or that goes on failing.
+        UserError: an endpoint that cannot be reached, or that goes on failing.
 
     Example:
         >>> rephrase(["Chợ Bến Thành ở đâu?"], LanguageModelSettings(model="qwen3"), "answers")
@@ -88,7 +88,7 @@ class _Asker:
         self.Error = openai.OpenAIError
         api_key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not (api_key.isascii() and api_key.isprintable()):
-            raise Faults("OPENAI_API_KEY: is no key, it has characters that none has")
+            raise UserError("OPENAI_API_KEY: is no key, it has characters that none has")
         try:
             self.client = openai.OpenAI(
                 base_url=settings.base_url or None,
@@ -98,7 +98,7 @@ class _Asker:
                 timeout=settings.timeout,
             )
         except self.Error as error:
-            raise Faults(f"llm: {_first_line(error)}") from None
+            raise UserError(f"llm: {_first_line(error)}") from None
 
     def ask(self, question):
         request = {
@@ -142,7 +142,7 @@ class _Asker:
                 self.tokens += tokens
                 self.dearest = max(self.dearest, tokens)
                 self.turn.notify_all()
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             record = {"request": request, "text": text, "tokens": tokens}
             partial.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return text
@@ -172,7 +172,7 @@ class _Asker:
     def _fault(self, problem):
         self.is_stopped = True
         where = self.settings.base_url or "OpenAI"
-        return Faults(
+        return UserError(
             f"llm: {where}: {problem.rstrip('.')}. The answers so far are kept in {self.cache}: "
             "the same command goes on from there"
         )

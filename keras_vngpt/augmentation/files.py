@@ -7,9 +7,9 @@ from typing import Annotated
 import pydantic
 import yaml
 
-from keras_vngpt import arguments
+from keras_vngpt import config
 from keras_vngpt.data.sources import locate
-from keras_vngpt.faults import Faults
+from keras_vngpt.errors import UserError
 
 NAME = "<name>"  # in a pattern: any name of the gazetteer
 
@@ -36,7 +36,7 @@ def read_yaml(pattern, schema):
         The checked values.
 
     Raises:
-        Faults: no such file, not YAML, or each value that the schema does not take.
+        UserError: no such file, not YAML, or each value that the schema does not take.
 
     Example:
         >>> read_yaml("samples:travel_kinds.yaml", dict[str, list[Pattern]])
@@ -45,14 +45,14 @@ def read_yaml(pattern, schema):
     try:
         values = _composed(arguments.read_yaml(path))
     except RecursionError:
-        raise Faults(f"{path}: not valid YAML (refers to itself)") from None
+        raise UserError(f"{path}: not valid YAML (refers to itself)") from None
     try:
         return pydantic.TypeAdapter(schema).validate_python(values)
     except pydantic.ValidationError as error:
         node = yaml.compose(path.read_text(encoding="utf-8"))
-        raise Faults(
+        raise UserError(
             f"{path}:{_line(node, detail['loc'])}: "
-            f"{'.'.join(map(str, detail['loc']))}: {arguments.explain(detail)}"
+            f"{'.'.join(map(str, detail['loc']))}: {config.explain(detail)}"
             for detail in error.errors()
         ) from None
 
@@ -70,15 +70,15 @@ def read_lines(pattern):
     """The lines of a text file, without comments and empty ones.
 
     Raises:
-        Faults: no such file, invalid UTF-8.
+        UserError: no such file, invalid UTF-8.
     """
     path = locate(pattern)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise Faults(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise Faults(f"{path}: invalid UTF-8") from None
+        raise UserError(f"{path}: invalid UTF-8") from None
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
