@@ -56,9 +56,7 @@ def test_a_folder_is_never_lost_while_another_takes_its_place(tmp_path, sent, ca
 
 def test_two_do_not_write_to_one_place(tmp_path):
     with locked(tmp_path / "export"):
-        command = (
-            "import sys; from keras_vngpt.files import locked\nwith locked(sys.argv[1]): print(1)"
-        )
+        command = "import sys, keras_vngpt.files as f\nwith f.locked(sys.argv[1]): print(1)"
         done = subprocess.run(
             [sys.executable, "-c", command, tmp_path / "export"],
             cwd=Path(__file__).parents[1],

@@ -321,7 +321,7 @@ def line_of(*arguments, cwd):
         (["--seed", str(2**80)], "seed: must be less than"),
         (
             ["--pretrain.gradient_accumulation_steps", "3"],
-            "pretrain.gradient_accumulation_steps: must part the rows of a step",
+            "gradient_accumulation_steps: must divide",
         ),
         (["--name", "a\nb"], "name: must be letters, digits"),
         (["--config", "list.yaml"], "list.yaml:1: needs settings as name: value"),

@@ -43,7 +43,7 @@ def read_yaml(pattern, schema):
     """
     path = locate(pattern)
     try:
-        values = _composed(arguments.read_yaml(path))
+        values = _composed(config.read_yaml(path))
     except RecursionError:
         raise UserError(f"{path}: not valid YAML (refers to itself)") from None
     try:

@@ -36,7 +36,8 @@ def check_memory(stage, model, plan):
     raise UserError(
         f"{stage}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
         f"free. Go on with --{stage}.gradient_checkpointing true or "
-        f"--{stage}.gradient_accumulation_steps 2 or more, which change nothing else, or make a run with a lower {stage}.batch_size ({plan.batch_size}"
+        f"--{stage}.gradient_accumulation_steps 2 or more, which change nothing else, "
+        f"or make a run with a lower {stage}.batch_size ({plan.batch_size}"
         + (f"; {fits} rows at once would fit" if fits > 0 else "")
         + f"), {stage}.sequence_length ({plan.length}) or model"
     )
