@@ -1,40 +1,44 @@
 """From Vietnamese text to a small GPT that answers, in Keras."""
 
-from keras_vngpt.console import import_tensorflow
+import importlib
+import os
 
-import_tensorflow()
+# Read when TensorFlow is imported, which only happens when it is used. By itself it takes oneDNN
+# only on processors with instructions for neural networks; on others training takes twice as long.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from keras_vngpt.augmentation.augment import augment  # noqa: E402
-from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor  # noqa: E402
-from keras_vngpt.evaluation.evaluate import evaluate  # noqa: E402
-from keras_vngpt.generation.chat import chat  # noqa: E402
-from keras_vngpt.generation.export import export  # noqa: E402
-from keras_vngpt.generation.generate import generate  # noqa: E402
-from keras_vngpt.models.backbone import VnGPTBackbone  # noqa: E402
-from keras_vngpt.models.causal_lm import VnGPTCausalLM  # noqa: E402
-from keras_vngpt.models.transformer_decoder import TransformerDecoder  # noqa: E402
-from keras_vngpt.runs.fit import fit  # noqa: E402
-from keras_vngpt.runs.preview import preview  # noqa: E402
-from keras_vngpt.text.tokenizer import VnGPTTokenizer  # noqa: E402
-from keras_vngpt.text.training import train_tokenizer  # noqa: E402
+_PLACES = {
+    "TransformerDecoder": "families.vngpt",
+    "VnGPTBackbone": "families.vngpt",
+    "VnGPTCausalLM": "families.vngpt",
+    "VnGPTCausalLMPreprocessor": "families.vngpt",
+    "VnGPTTokenizer": "families.vngpt",
+    "augment": "augmentation.augment",
+    "chat": "generation.chat",
+    "evaluate": "evaluation.evaluate",
+    "export": "generation.export",
+    "fit": "runs.fit",
+    "generate": "generation.generate",
+    "preview": "runs.preview",
+    "train_tokenizer": "text.training",
+}
+__all__ = sorted(_PLACES)  # noqa: PLE0605
 
-# KerasHub finds the parts of a preset by these; the rooms themselves do not import each other.
-VnGPTTokenizer.backbone_cls = VnGPTBackbone
-VnGPTCausalLMPreprocessor.backbone_cls = VnGPTBackbone
-VnGPTCausalLM.preprocessor_cls = VnGPTCausalLMPreprocessor
 
-__all__ = [
-    "TransformerDecoder",
-    "VnGPTBackbone",
-    "VnGPTCausalLM",
-    "VnGPTCausalLMPreprocessor",
-    "VnGPTTokenizer",
-    "augment",
-    "chat",
-    "evaluate",
-    "export",
-    "fit",
-    "generate",
-    "preview",
-    "train_tokenizer",
-]
+def __getattr__(name):
+    """A public name, imported when it is first used (PEP 562)."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place = _PLACES[name]
+    if place == "families.vngpt":
+        from keras_vngpt.console import import_tensorflow
+
+        import_tensorflow()
+    value = getattr(importlib.import_module(f"{__name__}.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

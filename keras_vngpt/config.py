@@ -120,7 +120,7 @@ def leaves(schema, prefix=""):
     return found
 
 
-def command(function, schema=None, show=None):
+def command(function, schema=None, show=None, old_names=()):
     """Run a verb from the command line: flags in, exit status out.
 
     A fault of the user is one line on the error output and exit status 2.
@@ -129,6 +129,7 @@ def command(function, schema=None, show=None):
         function: the verb; its docstring is the help.
         schema: where its settings are declared, if not in its own signature.
         show: function that prints what the verb returns.
+        old_names: names of settings that are still accepted, and not shown.
     """
     if sys.stdout:  # it may be closed, and not every terminal has Vietnamese letters
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -152,6 +153,8 @@ def command(function, schema=None, show=None):
             *([name] if parameter.default is parameter.empty else [f"--{name}"]),
             **_argument(parameter, docs.get(name, "")),
         )
+    for name in old_names:
+        parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
     given, unknown = parser.parse_known_intermixed_args()
     given = {name: _plain(value) for name, value in vars(given).items()}
     for flag in unknown:

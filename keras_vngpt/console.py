@@ -6,14 +6,11 @@ import sys
 
 
 def import_tensorflow():
-    """Import TensorFlow with oneDNN, and without its notices about CPU features and missing GPUs.
+    """Import TensorFlow without its notices about CPU features and missing GPUs.
 
-    By itself it takes oneDNN only on processors with instructions for neural networks; on others
-    training takes twice as long without. Its log level cannot silence what is printed before it is
-    read, so the error output of the process is closed meanwhile.
+    Its log level cannot silence what is printed before it is read, so the error output of the
+    process is closed meanwhile.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without effect once it is imported
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "5 out of the last 5 calls ..."
     if "tensorflow" in sys.modules:
         return

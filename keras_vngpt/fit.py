@@ -2,7 +2,7 @@
 
 from keras_vngpt import fit
 from keras_vngpt.config import command
-from keras_vngpt.runs.settings import FitSettings
+from keras_vngpt.runs.settings import FitSettings, old_names
 
 if __name__ == "__main__":
-    command(fit, FitSettings)
+    command(fit, FitSettings, old_names=old_names())

@@ -8,8 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_vngpt.console import verbosity
-from keras_vngpt.data.examples import prepare_documents
-from keras_vngpt.data.rows import Mixture, Rows, join
+from keras_vngpt.data.dataset import Mixture, PackedDataset, join
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write
@@ -18,7 +17,7 @@ SHARD_BYTES = 2**23  # of text that is packed together
 AT_ONCE = 2  # shards
 
 
-def prepare_corpus(sources, read, clean, preprocessor, folder, side_of, n_documents=None):
+def prepare_corpus(sources, read, clean, pack, folder, side_of, n_documents=None):
     """Tokenise and pack the documents of several sources, each side into a folder of its name.
 
     Memory holds a few shards, whatever the size of the corpus. A shard that an interrupted call
@@ -28,7 +27,7 @@ def prepare_corpus(sources, read, clean, preprocessor, folder, side_of, n_docume
         sources: list of `Source`.
         read: function from a `Source` to a stream of documents.
         clean: function from a stream of documents to those that stay; a `Cleaner`.
-        preprocessor: a `VnGPTCausalLMPreprocessor`.
+        pack: function from a list of documents to `Prepared`, as `prepare_documents`.
         folder: str or Path.
         side_of: function from a document to "train", "validation" or "test".
         n_documents: int, how many there are, for a progress bar.
@@ -37,7 +36,7 @@ def prepare_corpus(sources, read, clean, preprocessor, folder, side_of, n_docume
         For each side that has any a dictionary: `documents`, `bytes` of text, `weight`, `tokens`.
     """
     folder = Path(folder)
-    sides = {side: Side(folder / side, preprocessor) for side in SIDES}
+    sides = {side: Side(folder / side, pack) for side in SIDES}
     bar = keras.utils.Progbar(n_documents, verbose=verbosity(), unit_name="document")
 
     def counted(documents):
@@ -63,9 +62,9 @@ def prepare_corpus(sources, read, clean, preprocessor, folder, side_of, n_docume
 class Side:
     """The shards of one side of the split, written as they fill up."""
 
-    def __init__(self, folder, preprocessor):
+    def __init__(self, folder, pack):
         self.folder = folder
-        self.preprocessor = preprocessor
+        self.pack = pack
         self.sources = []  # of each the number of its shards
         self._documents, self._size, self._n_shards = [], 0, 0
         self._running = deque()
@@ -85,9 +84,7 @@ class Side:
         while len(self._running) >= AT_ONCE:
             self._running.popleft().result()
         self._running.append(
-            pool.submit(
-                write_shard, self._documents, self.preprocessor, self._shard(self._n_shards)
-            )
+            pool.submit(write_shard, self._documents, self.pack, self._shard(self._n_shards))
         )
         self._documents, self._size = [], 0
         self._n_shards += 1
@@ -107,7 +104,7 @@ class Side:
         if mixed and shards:
             ends = [sum(self.sources[: i + 1]) for i in range(len(self.sources))]
             counts = [
-                sum(len(Rows.load(shard)) for shard in shards[end - n : end])
+                sum(len(PackedDataset.load(shard)) for shard in shards[end - n : end])
                 for end, n in zip(ends, self.sources, strict=True)
             ]
             if not all(counts):
@@ -121,15 +118,15 @@ class Side:
         return dict(figures)
 
 
-def write_shard(documents, preprocessor, folder):
+def write_shard(documents, pack, folder):
     """Tokenise and pack documents into a folder, if it is not there yet."""
     try:
         json.loads((folder / "figures.json").read_text())
-        Rows.load(folder)
+        PackedDataset.load(folder)
         return
     except (OSError, ValueError):  # not there, or not whole
         pass
-    prepared = prepare_documents(documents, preprocessor)
+    prepared = pack(documents)
     figures = {
         "documents": len(documents),
         "bytes": prepared.scored_bytes,

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vngpt.console import verbosity
-from keras_vngpt.data.rows import Rows, best_fit, flow
+from keras_vngpt.data.dataset import PackedDataset
+from keras_vngpt.data.packing import best_fit, flow, one_a_row
 from keras_vngpt.errors import UserError
 
 BATCH = 512  # conversations that are tokenised at once
-FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
 BATCH_BYTES = 2**19  # text of documents that is
 
 
@@ -22,24 +22,25 @@ class Prepared:
     """Rows, and what became of the text on the way.
 
     Args:
-        rows: `Rows`.
+        rows: `PackedDataset`.
         scored_bytes: int, UTF-8 bytes of the text that carries weight.
         cuts: dictionary of counts: requests and responses cut, turns and rows dropped.
         passes: int, how often each text is in the rows.
     """
 
-    rows: Rows
+    rows: PackedDataset
     scored_bytes: int
     cuts: dict = field(default_factory=dict)
     passes: int = 1
 
 
-def prepare_documents(documents, preprocessor):
+def prepare_documents(documents, preprocessor, packs=True):
     """Documents to rows: they flow from row to row, nothing is cut.
 
     Args:
         documents: list of str.
         preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
+        packs: bool, whether documents share rows.
 
     Returns:
         `Prepared`.
@@ -54,10 +55,11 @@ def prepare_documents(documents, preprocessor):
     batches = (tf.constant(batch) for batch in batches)
     columns, sizes, _ = _triples(batches, preprocessor, None)
     n_bytes = sum(len(document.encode()) for document in documents)
-    return Prepared(flow(columns, sizes, preprocessor.sequence_length), n_bytes)
+    pack = flow if packs else one_a_row
+    return Prepared(pack(columns, sizes, preprocessor.sequence_length), n_bytes)
 
 
-def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
+def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, packs=True):
     """Conversations to rows: they stay whole and are packed by best fit.
 
     What is too long for a row is cut as the preprocessor says. Of a small set several passes are
@@ -68,6 +70,7 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
         preprocessor: a `VnGPTCausalLMPreprocessor`; its `sequence_length` is that of the rows.
         name: what a message calls the conversations.
         few_rows: int, a set that fills fewer rows is packed in several passes.
+        packs: bool, whether conversations share rows.
 
     Returns:
         `Prepared`.
@@ -90,14 +93,16 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1):
 
     columns, sizes, cuts = _triples(batches(), preprocessor, length)
     document = np.repeat(np.arange(len(sizes)), sizes)
-    is_scored = np.bincount(document, columns[2], minlength=len(sizes)) > 0
+    is_scored = np.bincount(document, columns["sample_weight"], minlength=len(sizes)) > 0
     cuts["rows dropped"] = int(np.sum(~is_scored))
     if not is_scored.any():
         raise UserError(f"{name}: no response is left to learn from")
-    columns, sizes = [column[is_scored[document]] for column in columns], sizes[is_scored]
+    columns = {name: column[is_scored[document]] for name, column in columns.items()}
+    sizes = sizes[is_scored]
     n_bytes = sum(len(text.encode()) for c in conversations for text in c.responses)
-    passes = math.ceil(few_rows * length / sizes.sum())
-    return Prepared(best_fit(columns, sizes, length, passes), n_bytes, dict(cuts), passes)
+    passes = math.ceil(few_rows * length / sizes.sum()) if packs else 1
+    pack = best_fit if packs else one_a_row
+    return Prepared(pack(columns, sizes, length, passes), n_bytes, dict(cuts), passes)
 
 
 def _triples(batches, preprocessor, length):
@@ -108,5 +113,6 @@ def _triples(batches, preprocessor, length):
         parts.append([column.flat_values.numpy() for column in columns])
         sizes.append(columns[0].row_lengths().numpy())
         cuts.update({name: int(count) for name, count in counts.items()})
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    names = "token_ids", "target", "sample_weight"
+    columns = {n: np.concatenate(c) for n, c in zip(names, zip(*parts, strict=True), strict=True)}
     return columns, np.concatenate(sizes), cuts

@@ -3,46 +3,36 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_vngpt.data.rows import Mixture
+from keras_vngpt.data.dataset import TRIPLE, Mixture
 from keras_vngpt.data.sources import TURNS
 
-SHORT = 2**31 - 1  # no pass over the rows has this number: a permutation of its own
 
-
-def training_batches(rows, batch_size, seed, start, stop, mixture=None, short_steps=0):
+def training_batches(rows, batch_size, seed, start, stop, mixture=None):
     """The batches of steps `start` to `stop`, the same however often training was interrupted.
 
     Every pass over the rows has a permutation of its own. In a mixture each source has its passes:
     a small one with a large share is read several times while a large one is read once.
 
-    The first steps may be short: a row is then the beginning of one row and the end of another,
-    which do not see each other. They hold the same tokens as they would have, each once, in twice
-    as many contexts.
-
     Args:
-        rows: `Rows`.
+        rows: `PackedDataset`.
         batch_size: int, rows in a batch.
         seed: int.
         start: int, first step.
         stop: int, the step after the last.
         mixture: optional `Mixture` of the rows.
-        short_steps: int, how many steps from the first on are short.
 
     Returns:
         `tf.data.Dataset` of `({"token_ids", "padding_mask"}, target, sample_weight)`, each
-        [batch_size, length]; `padding_mask` holds the segment numbers.
+        [batch_size, length]; `padding_mask` holds the segment numbers. Other columns of the rows
+        stand in the dictionary under their own names.
 
     Example:
         >>> model.fit(training_batches(rows, batch_size=32, seed=0, start=0, stop=1000))
-
-    References:
-        - [Press et al., 2021](https://aclanthology.org/2021.acl-long.427), section 4: short first.
     """
     mixture = mixture or Mixture((len(rows),), (1.0,))
     n_rows = tf.constant(mixture.rows, "int64")
     first_row = tf.cumsum(n_rows, exclusive=True)
     turns, rank, n_turns = map(tf.constant, _turns(mixture.shares, seed))
-    n_short = short_steps * batch_size
 
     def row(place):
         turn = place % TURNS
@@ -53,18 +43,8 @@ def training_batches(rows, batch_size, seed, start, stop, mixture=None, short_st
             place % n, tf.stack([seed + source, place // n]), n - 1
         )
 
-    def beginning_and_end(place):
-        """The rows that the two halves of a row come from."""
-        end = place
-        if n_short:
-            shuffled = tf.random.experimental.index_shuffle(
-                tf.minimum(place, n_short - 1), [seed, SHORT], n_short - 1
-            )
-            end = tf.where(place < n_short, shuffled, place)
-        return tf.stack([row(place), row(end)])
-
     places = tf.data.Dataset.range(start * batch_size, stop * batch_size)
-    return _read(places.map(beginning_and_end).batch(batch_size), rows, batch_size)
+    return _read(places.map(row).batch(batch_size), rows, batch_size)
 
 
 def with_soft_share(batches, first, last, start, steps):
@@ -99,7 +79,7 @@ def normalized(batches, parts=1):
     unequal their weights are: on one device after another, or on several at once.
 
     Args:
-        batches: `tf.data.Dataset` of triples.
+        batches: `tf.data.Dataset` of triples. Weights may be negative: their sizes add up to 1.
         parts: int, that a batch is cut into; as many rows in each.
 
     Returns:
@@ -110,7 +90,7 @@ def normalized(batches, parts=1):
     """
 
     def of_one(x, target, weight):
-        total = tf.reduce_sum(weight)
+        total = tf.reduce_sum(tf.abs(weight))
         return x, target, weight * (parts / tf.where(total > 0, total, 1.0))
 
     batches = batches.map(of_one, num_parallel_calls=2)
@@ -124,14 +104,13 @@ def evaluation_batches(rows, batch_size):
     """Every row once, in order; the last batch may be smaller.
 
     Args:
-        rows: `Rows`.
+        rows: `PackedDataset`.
         batch_size: int, rows in a batch.
 
     Returns:
         `tf.data.Dataset`, as `training_batches`.
     """
-    places = tf.data.Dataset.range(len(rows)).map(lambda row: tf.stack([row, row]))
-    return _read(places.batch(batch_size), rows, None)
+    return _read(tf.data.Dataset.range(len(rows)).batch(batch_size), rows, None)
 
 
 def _turns(shares, seed):
@@ -146,35 +125,21 @@ def _turns(shares, seed):
 
 
 def _read(places, rows, batch_size):
-    """Triples of rows, from the places [batch, 2] where their beginnings and their ends are."""
-    half = rows.length // 2
+    """Triples of the rows in some places [batch]."""
+    names = [*TRIPLE, *sorted(rows.columns.keys() - set(TRIPLE))]
+    types = [np.int32 if rows[n].dtype.kind in "iu" else np.float32 for n in names]
 
     def gather(places):
-        places = places[np.argsort(places[:, 0])]  # a batch has no order: read the file forwards
-        beginning, end = places.T
-
-        def read(column, dtype):
-            array = column[beginning].astype(dtype)
-            array[:, half:] = column[end, half:]
-            return array
-
-        segment_ids = read(rows.segment_ids, np.int32)
-        is_other = (beginning != end)[:, None] & (segment_ids > 0)
-        segment_ids[:, half:] += is_other[:, half:] * rows.length  # more than any has
-        return (
-            read(rows.token_ids, np.int32),
-            segment_ids,
-            read(rows.target, np.int32),
-            read(rows.sample_weight, np.float32),
-        )
+        places = np.sort(places)  # a batch has no order: read the file forwards
+        return [rows[name][places].astype(t) for name, t in zip(names, types, strict=True)]
 
     def triple(places):
-        types = (tf.int32, tf.int32, tf.int32, tf.float32)
         arrays = tf.numpy_function(gather, [places], types, stateful=False)
-        for array in arrays:
-            array.set_shape([batch_size, rows.length])
-        token_ids, segment_ids, target, weight = arrays
-        return {"token_ids": token_ids, "padding_mask": segment_ids}, target, weight
+        for name, array in zip(names, arrays, strict=True):
+            array.set_shape([batch_size, *rows[name].shape[1:]])
+        columns = dict(zip(names, arrays, strict=True))
+        target, weight = columns.pop("target"), columns.pop("sample_weight")
+        return columns | {"padding_mask": columns.pop("segment_ids")}, target, weight
 
     # Nothing is left to tune, and the end of training would wait for the thread that does.
     options = tf.data.Options()

@@ -1,5 +1,6 @@
 """The one place that makes `(input, target, sample_weight)`."""
 
+import functools
 import itertools
 
 import keras
@@ -24,9 +25,13 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
     fit by itself, and then it gets no `[EOS]`.
 
     Args:
-        tokenizer: a `VnGPTTokenizer`.
+        tokenizer: a `VnGPTTokenizer`; or another of KerasHub, with a `separator`. A tokenizer
+            without a start token has rows without `[BOS]`.
         sequence_length: int, positions in a row.
         eos_weight: float, the weight of `[EOS]` in the loss; 0 leaves it out.
+        prompt_format: what the model was trained on and is prompted with: "request"
+            (`[BOS] REQ [SEP]`) or "text" (`[BOS] text`).
+        separator: str, the text that stands for `[SEP]` where the tokenizer has none.
         **kwargs: as for `keras_hub.models.CausalLMPreprocessor`.
 
     Call arguments:
@@ -46,26 +51,58 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
     tokenizer_cls = VnGPTTokenizer
     backbone_cls = None  # set where the package is put together
 
-    def __init__(self, tokenizer, sequence_length=1024, eos_weight=1.0, **kwargs):
+    def __init__(
+        self,
+        tokenizer,
+        sequence_length=1024,
+        eos_weight=1.0,
+        prompt_format="request",
+        separator=None,
+        **kwargs,
+    ):
+        if prompt_format not in ("request", "text"):
+            raise ValueError(
+                '`prompt_format` must be "request" or "text". '
+                f"Received: prompt_format={prompt_format}"
+            )
         super().__init__(tokenizer, sequence_length=sequence_length, **kwargs)
         self.eos_weight = eos_weight
+        self.prompt_format = prompt_format
+        self.separator = separator
 
     def build(self, input_shape):
         self.built = True  # the rows are put together below: nothing to build
 
     def get_config(self):
-        return {**super().get_config(), "eos_weight": self.eos_weight}
+        names = "eos_weight", "prompt_format", "separator"
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+    @property
+    def pad_token_id(self):
+        """What rows are padded with; where a tokenizer has no `[PAD]`, segments alone tell it."""
+        return self.tokenizer.pad_token_id or 0
+
+    @functools.cached_property
+    def control_ids(self):
+        """The ids of `[BOS]`, `[SEP]` and `[EOS]`, a list of each."""
+        special = self.tokenizer
+        if self.separator is None:
+            separator = [special.sep_token_id]
+        else:
+            separator = [int(i) for i in np.ravel(special(self.separator))]
+        start = [] if special.start_token_id is None else [special.start_token_id]
+        return start, separator, [special.end_token_id]
 
     def call(self, x, y=None, sample_weight=None, sequence_length=None):
         length = sequence_length or self.sequence_length
         turns, is_single = _as_turns(x)
         ids = [None if texts is None else self._tokenize(texts) for texts in turns]
         token_ids, target, weight, _ = self._triples(*ids, length)
-        token_ids, target, weight = (
-            t.to_tensor(shape=[None, length]) for t in (token_ids, target, weight)
+        padding_mask = tf.ones_like(token_ids, "int32").to_tensor(shape=[None, length])
+        token_ids, target = (
+            ids.to_tensor(self.pad_token_id, shape=[None, length]) for ids in (token_ids, target)
         )
-        # Never a [PAD] inside a document: a non-zero id is a token.
-        padding_mask = tf.cast(token_ids != self.tokenizer.pad_token_id, "int32")
+        weight = weight.to_tensor(shape=[None, length])
         if sample_weight is not None:
             given = tf.cast(sample_weight, weight.dtype)
             weight *= given if given.shape.rank == 2 else tf.reshape(given, [-1, 1])
@@ -94,6 +131,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
 
     def _encode(self, texts):
         """The same outside of a graph, faster."""
+        if not hasattr(self.tokenizer, "encode"):
+            return self._tokenize(texts)
         ids = self.tokenizer.encode(texts.values.numpy().tolist())
         sizes = np.fromiter(map(len, ids), np.int64, len(ids))
         flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
@@ -102,31 +141,33 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
     @tf.function(reduce_retracing=True, autograph=False)
     def _triples(self, prompts, responses, length):
         """[batch, (turns), (ids)] to triples; `prompts` is `None` in the first stage."""
-        special, length = self.tokenizer, tf.cast(length, "int64")
+        length = tf.cast(length, "int64")
+        start_ids, separator_ids, end_ids = self.control_ids
+        if prompts is None:
+            separator_ids = []
         requests = responses.with_values(responses.values[:, :0]) if prompts is None else prompts
         request, response = requests.values, responses.values
-        separators = 0 if prompts is None else 1
-        overhead = 1 + separators  # [BOS], [SEP]
+        overhead = len(start_ids) + len(separator_ids)  # [BOS], [SEP]
         fits = response.row_lengths() <= length - overhead
         # Without [EOS] there is room for one token more: the last one is only ever a target.
         kept = tf.where(fits, response.row_lengths(), length - overhead + 1)
         room = tf.maximum(length - overhead - kept, 0)
 
         # A turn is five pieces of one long array of all ids: [BOS] request [SEP] response [EOS].
-        ids = [special.start_token_id, special.sep_token_id, special.end_token_id]
-        ids = tf.concat([request.values, response.values, ids], axis=0)
+        control = tf.constant([*start_ids, *separator_ids, *end_ids], request.values.dtype)
+        ids = tf.concat([request.values, response.values, control], axis=0)
         weight = [
             tf.zeros_like(request.values, "float32"),
             tf.ones_like(response.values, "float32"),
-            [0.0, 0.0, self.eos_weight],
+            [*[0.0] * overhead, self.eos_weight],
         ]
         weight = tf.concat(weight, axis=0)
         first_response, n = tf.size(request.values, "int64"), tf.size(ids, "int64")
         request_size = tf.minimum(request.row_lengths(), room)
         pieces = [  # where it starts, how long it is
-            (n - 3, 1),
+            (n - 1 - overhead, len(start_ids)),
             (request.row_limits() - request_size, request_size),
-            (n - 2, separators),
+            (n - 1 - len(separator_ids), len(separator_ids)),
             (first_response + response.row_starts(), kept),
             (n - 1, tf.cast(fits, "int64")),
         ]
@@ -152,7 +193,7 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         token_ids = _slices(ids, start, limit - 1)
         weight = _slices(weight, start + 1, limit)
         target = _slices(ids, start + 1, limit)
-        target = tf.where(weight > 0.0, target, special.pad_token_id)
+        target = tf.where(weight > 0.0, target, self.pad_token_id)
         cuts = {
             "requests cut": tf.math.count_nonzero(request.row_lengths() > room),
             "responses cut": tf.math.count_nonzero(~fits),

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 
 SIDES = ("train", "validation", "test")
+HELD_OUT = ("test", "validation")  # in this order: another share to validate leaves the test alone
 
 
 def in_part(text, share, salt=""):
@@ -79,6 +80,23 @@ def drop_overlap(parts, key):
         kept.append([item for item in part if key(item) not in seen])
         seen |= set(map(key, part))
     return kept
+
+
+def announce_split_column(name, settings, found, faults):
+    """Say which sides a split column leaves to the shares; one that trains nothing is a fault.
+
+    Args:
+        name: str, of the settings.
+        settings: with `split_column`, and the shares and data of each side.
+        found: dictionary by side of a list of what was found.
+        faults: list.
+    """
+    if not found["train"] and not faults:
+        faults.append(f"{name}.split_column: no line says train in {settings.split_column!r}")
+    for side in HELD_OUT:
+        share = getattr(settings, f"{side}_share")
+        if not found[side] and share and not getattr(settings, f"{side}_data"):
+            print(f"{name}: no line says {side}: {share:.0%} of the training lines are held out")
 
 
 def _place(text, salt):

@@ -19,13 +19,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from keras_vngpt.config import flatten
 
-STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
-PHASES = {
-    "tokenizer": "Tokenizer",
-    **STAGES,
-    "evaluate": "Evaluation",
-    "export": "Export",
-}
+PHASES = {"tokenizer": "Tokenizer", "evaluate": "Evaluation", "export": "Export"}
 BUDGET = (
     ("Documents", "documents", "{:,.0f}"),
     ("Requests", "requests", "{:,.0f}"),
@@ -86,7 +80,7 @@ STYLE = {
 }
 
 
-def write_report(folder):
+def write_report(folder, titles):
     """Write `report.html` into a run folder, one file that needs no other.
 
     What a run left out, its page leaves out.
@@ -94,12 +88,13 @@ def write_report(folder):
     Args:
         folder: str or path, with `metrics.json` and any of `history.csv`, `samples.jsonl`,
             `answers.jsonl` and `config.yaml`.
+        titles: dictionary of the tasks that were trained, from name to title, in order.
 
     Returns:
         `pathlib.Path` of the page.
 
     Example:
-        >>> write_report("runs/default")
+        >>> write_report("runs/default", {"finetune": "Fine-tuning"})
         PosixPath('runs/default/report.html')
     """
     folder = Path(folder)
@@ -121,12 +116,12 @@ def write_report(folder):
         name=folder.resolve().name,
         colors=COLORS,
         metrics=metrics,
-        tiles=_tiles(metrics),
-        curves=_curves(history, metrics),
-        test=_test(answers, metrics),
-        samples=_samples(samples, metrics),
-        budget=_budget(metrics),
-        phases=_phases(metrics),
+        tiles=_tiles(metrics, titles),
+        curves=_curves(history, metrics, titles),
+        test=_test(answers, metrics, titles),
+        samples=_samples(samples, metrics, titles),
+        budget=_budget(metrics, titles),
+        phases=_phases(metrics, titles),
         settings=_settings(config),
     )
     report = folder / "report.html"
@@ -141,12 +136,18 @@ def _lines(path):
     return path.read_text("utf-8").strip().split("\n") if path.exists() else []
 
 
-def _tiles(metrics):
-    of_text = "pretrain.test_bits_per_byte"  # of text never seen, if some was held out
-    of_text = of_text if of_text in metrics else "pretrain.bits_per_byte"
+def _tiles(metrics, titles):
+    exact = [("Exact match", f"{task}.exact_match", _percent) for task in titles]
+    bits = []
+    for task, title in titles.items():
+        if f"{task}.exact_match" not in metrics and f"{task}.test_requests" not in metrics:
+            # Of text never seen, if some was held out.
+            of_test, of_text = f"{task}.test_bits_per_byte", f"{task}.bits_per_byte"
+            name = of_test if of_test in metrics else of_text
+            bits.append((f"{title} bits per byte", name, "{:.3f}".format))
     figures = (
-        ("Exact match", "finetune.exact_match", _percent),
-        ("Pre-training bits per byte", of_text, "{:.3f}".format),
+        *exact,
+        *bits,
         ("Parameters", "parameters", _short),
         ("Tokens trained on", "tokens", _short),
         ("Total time", "seconds", _duration),
@@ -154,9 +155,9 @@ def _tiles(metrics):
     return [(label, show(metrics[name])) for label, name, show in figures if name in metrics]
 
 
-def _curves(history, metrics):
+def _curves(history, metrics, titles):
     curves = []
-    for stage, title in STAGES.items():
+    for stage, title in titles.items():
         rows = [row for row in history if row["stage"] == stage]
         best = str(metrics.get(f"{stage}.best_step"))
         best = [row for row in rows if row["step"] == best]
@@ -225,11 +226,12 @@ def _svg(figure):
     return Markup(svg)
 
 
-def _test(answers, metrics):
+def _test(answers, metrics, titles):
     right = [answer for answer in answers if answer["correct"]]
     wrong = [answer for answer in answers if not answer["correct"]]
-    total = len(answers) or metrics.get("finetune.test_requests", 0)
-    share = len(right) / total if answers else metrics.get("finetune.exact_match")
+    asked = next((task for task in titles if f"{task}.exact_match" in metrics), "")
+    total = len(answers) or metrics.get(f"{asked}.test_requests", 0)
+    share = len(right) / total if answers else metrics.get(f"{asked}.exact_match")
     if not total or share is None:
         return None
     n_right = round(share * total)
@@ -255,9 +257,9 @@ def _differences(expected, answer):
     return [part for part in expected if part[0]], [part for part in answer if part[0]]
 
 
-def _samples(samples, metrics):
+def _samples(samples, metrics, titles):
     stages = []
-    for stage, title in STAGES.items():
+    for stage, title in titles.items():
         prompts = {}
         for sample in samples:
             if sample["stage"] == stage:
@@ -276,8 +278,8 @@ def _spread(items, n):
     return [items[i] for i in np.linspace(0, len(items) - 1, min(n, len(items))).astype(int)]
 
 
-def _budget(metrics):
-    stages = {stage: title for stage, title in STAGES.items() if f"{stage}.steps" in metrics}
+def _budget(metrics, titles):
+    stages = {stage: title for stage, title in titles.items() if f"{stage}.steps" in metrics}
     values = dict(metrics)
     for stage in stages:
         parts = [metrics.get(f"{stage}.{name}") for name in ("batch_size", "sequence_length")]
@@ -291,10 +293,11 @@ def _budget(metrics):
     return {"stages": list(stages.values()), "rows": rows} if rows else None
 
 
-def _phases(metrics):
+def _phases(metrics, titles):
+    first, *last = PHASES.items()
     seconds = {
         title: metrics[f"seconds.{phase}"]
-        for phase, title in PHASES.items()
+        for phase, title in (first, *titles.items(), *last)
         if f"seconds.{phase}" in metrics
     }
     longest = max(seconds.values(), default=0) or 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from keras_hub.models import CausalLM
 
 from keras_vngpt.errors import UserError
+from keras_vngpt.families import FAMILIES  # noqa: F401  registers our classes with Keras
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.saved_model import ExportedDecoder
 
@@ -31,10 +32,7 @@ def load_decoder(path, weights="float32"):
     if (path / "saved_model.pb").is_file():
         return ExportedDecoder(path)
     if preset := find_preset(path):
-        try:
-            model = CausalLM.from_preset(str(preset))
-        except Exception as error:  # whatever a damaged file raises
-            raise UserError(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
+        model = load_model(preset)
         return Decoder(model, instruct=preset.name != "pretrain", weights=weights)
     if (path / "config.yaml").is_file():
         raise UserError(
@@ -44,6 +42,18 @@ def load_decoder(path, weights="float32"):
         raise UserError(f"{path}: holds an export. Give {exports[-1].parent}")
     what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
     raise UserError(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
+
+
+def load_model(preset):
+    """The model of a preset folder.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return CausalLM.from_preset(str(preset))
+    except Exception as error:  # whatever a damaged file raises
+        raise UserError(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
 
 
 def find_preset(path):

@@ -6,22 +6,6 @@ from keras import ops
 
 from keras_vngpt.models.transformer_decoder import TransformerDecoder, rotary_angles
 
-PRESETS = {
-    # About 1, 4, 15 and 124 million parameters with the vocabulary that goes with each.
-    "nano": dict(
-        vocabulary_size=1_024, num_layers=4, num_heads=2, hidden_dim=128, intermediate_dim=352
-    ),
-    "tiny": dict(
-        vocabulary_size=12_288, num_layers=4, num_heads=3, hidden_dim=192, intermediate_dim=512
-    ),
-    "small": dict(
-        vocabulary_size=8_192, num_layers=6, num_heads=6, hidden_dim=384, intermediate_dim=1_152
-    ),
-    "base": dict(
-        vocabulary_size=49_152, num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=2_048
-    ),
-}
-
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
 class VnGPTBackbone(keras_hub.models.Backbone):
@@ -168,12 +152,22 @@ class VnGPTBackbone(keras_hub.models.Backbone):
         shape = (batch_size, 2, length, self.num_heads, self.hidden_dim // self.num_heads)
         return [ops.zeros(shape, self.compute_dtype) for _ in self.transformer_layers]
 
+    @classmethod
+    def from_config(cls, config):
+        """From what `get_config` gave, or gave before `recompute` had the name of the field."""
+        config = dict(config)
+        if "recompute" in config:
+            config["gradient_checkpointing"] = config.pop("recompute")
+        return super().from_config(config)
+
     def get_config(self):
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length "
             "decoder dropout gradient_checkpointing"
         )
         config = {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
+        if any(getattr(layer, "quantization_mode", None) for layer in self._flatten_layers()):
+            return config
         # KerasHub cannot load a preset whose policy is mixed: a preset says what its weights are.
         config["dtype"] = keras.dtype_policies.serialize(keras.DTypePolicy(self.variable_dtype))
         return config

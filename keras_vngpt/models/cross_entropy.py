@@ -17,7 +17,7 @@ def as_it_is(function):
 
 
 def chunked_cross_entropy(
-    hidden, embeddings, target, weight, soft=None, at_once=None, fuse=as_it_is
+    hidden, embeddings, target, weight, soft=None, soft_cap=None, fuse=as_it_is
 ):
     """The weighted cross-entropy of a tied head, summed, without all logits at once.
 
@@ -35,7 +35,7 @@ def chunked_cross_entropy(
         weight: float32 tensor [positions].
         soft: optional `(ids, shares)`, int and float32 tensors [positions, others]: tokens that
             have a part of the target, and which; a token may be there several times.
-        at_once: int, positions whose logits exist at once; by default `positions_at_once`.
+        soft_cap: optional float, of the logits: they are `cap * tanh(logits / cap)`.
         fuse: function that gives a function of element-wise operations back as one that takes
             less time, such as `keras_vngpt.training.fusion.fused`.
 
@@ -51,7 +51,7 @@ def chunked_cross_entropy(
     """
     dtype = hidden.dtype
     positions = hidden.shape[0]
-    size = at_once or positions_at_once(embeddings.shape[0])
+    size = positions_at_once(embeddings.shape[0])
     target = ops.cast(target, "int32")
     weight = ops.cast(weight, "float32")
     # Gradients are kept relative to the largest weight: those of 1/2048 would be 0 in float16.
@@ -67,7 +67,7 @@ def chunked_cross_entropy(
             chunk = slice(start, min(start + size, positions))
             logits = ops.matmul(hidden[chunk], ops.transpose(embeddings))
             moved = soft and moved_shares(target[chunk], *(x[chunk] for x in soft), logits.shape[1])
-            nats, to_logits = softmax(logits, target[chunk], weight[chunk], moved)
+            nats, to_logits = softmax(logits, target[chunk], weight[chunk], moved, soft_cap)
             of_chunk = ops.matmul(ops.transpose(to_logits), hidden[chunk])
             to_embeddings = to_embeddings + ops.cast(of_chunk, "float32")
             to_hidden.append(ops.matmul(to_logits, embeddings))
@@ -101,7 +101,7 @@ def moved_shares(target, ids, shares, vocabulary_size):
     return ops.scatter(places, ops.reshape(values, (-1,)), (target.shape[0], vocabulary_size))
 
 
-def loss_of_logits(logits, target, weight, moved=None):
+def loss_of_logits(logits, target, weight, moved=None, soft_cap=None):
     """The weighted cross-entropy of logits, summed, and its gradient.
 
     Args:
@@ -109,12 +109,13 @@ def loss_of_logits(logits, target, weight, moved=None):
         target: int tensor [positions].
         weight: float32 tensor [positions].
         moved: optional, from `moved_shares`: then the gradient is to soft targets.
+        soft_cap: optional float, of the logits.
 
     Returns:
         `(nats, to_logits)`: a float32 scalar, and a tensor like `logits`.
     """
     dtype = logits.dtype
-    logits = ops.cast(logits, "float32")
+    logits = capped(ops.cast(logits, "float32"), soft_cap)
     largest = ops.max(logits, axis=-1, keepdims=True)
     exponentials = ops.exp(logits - largest)
     total = ops.sum(exponentials, axis=-1, keepdims=True)
@@ -126,27 +127,38 @@ def loss_of_logits(logits, target, weight, moved=None):
     gradient = ops.where(is_target, at_target, exponentials * (weight[:, None] / total))
     if moved is not None:
         gradient = gradient - weight[:, None] * moved
+    if soft_cap:  # d cap tanh(x / cap) / dx
+        gradient = gradient * (1.0 - ops.square(logits / soft_cap))
     return loss, ops.cast(gradient, dtype)
 
 
-def chunked_scores(hidden, embeddings, target, at_once=None):
+def chunked_scores(hidden, embeddings, target, soft_cap=None):
     """The nats of each target, and whether it is the likeliest token, without all logits at once.
 
     Args:
         hidden: float tensor [positions, hidden_dim].
         embeddings: float tensor [vocabulary_size, hidden_dim].
         target: int tensor [positions].
-        at_once: int, positions whose logits exist at once; by default `positions_at_once`.
+        soft_cap: optional float, of the logits.
 
     Returns:
         `(nats, is_likeliest)`: float32 and bool tensors [positions].
     """
-    size = at_once or positions_at_once(embeddings.shape[0])
+    size = positions_at_once(embeddings.shape[0])
     nats, is_likeliest = [], []
     for start in range(0, hidden.shape[0], size):
         of_chunk = ops.cast(target[start : start + size], "int32")
         logits = ops.matmul(hidden[start : start + size], ops.transpose(embeddings))
-        likelihood = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+        likelihood = ops.log_softmax(capped(ops.cast(logits, "float32"), soft_cap), axis=-1)
         nats.append(-ops.take_along_axis(likelihood, of_chunk[:, None], axis=-1)[:, 0])
         is_likeliest.append(ops.equal(ops.cast(ops.argmax(likelihood, axis=-1), "int32"), of_chunk))
     return ops.concatenate(nats), ops.concatenate(is_likeliest)
+
+
+def capped(logits, soft_cap):
+    """Logits within a soft cap, if there is one.
+
+    References:
+        - [Gemma Team, 2024](https://arxiv.org/abs/2408.00118), section 2: `cap * tanh(x / cap)`.
+    """
+    return soft_cap * ops.tanh(logits / soft_cap) if soft_cap else logits

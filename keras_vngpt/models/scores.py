@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vngpt.models.cross_entropy import chunked_scores
+from keras_vngpt.models.head import Head
 
 
 class Scores:
@@ -15,15 +15,16 @@ class Scores:
     token is the likeliest after the true ones before it, greedy decoding takes just these.
 
     Args:
-        model: a `VnGPTCausalLM`.
+        model: a KerasHub `CausalLM`.
+        head: optional `Head` of the model.
 
     Example:
         >>> nats, right = Scores(model)(evaluation_batches(rows, 32))
     """
 
-    def __init__(self, model):
+    def __init__(self, model, head=None):
         self._hidden = keras.Model(model.backbone.input, model.backbone.output)
-        self._embedding = model.backbone.token_embedding
+        self._head = head or Head(model.backbone.token_embedding)
 
     def __call__(self, batches):
         """`(nats, right)`: nats per unit of weight, and the share of the documents.
@@ -35,11 +36,7 @@ class Scores:
         for x, target, weight in batches:
             hidden = ops.convert_to_tensor(self._hidden.predict_on_batch(x))
             weight = ops.reshape(ops.cast(weight, "float32"), (-1,))
-            of_target, is_likeliest = chunked_scores(
-                ops.reshape(hidden, (-1, hidden.shape[-1])),
-                ops.cast(self._embedding.embeddings, hidden.dtype),
-                ops.reshape(target, (-1,)),
-            )
+            of_target, is_likeliest = self._head.scores(hidden, target)
             nats += float(ops.sum(weight * of_target))
             scored += float(ops.sum(weight))
 

@@ -6,31 +6,20 @@ import re
 import shlex
 import shutil
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from keras_vngpt.data.rows import Rows
+from keras_vngpt.console import import_tensorflow
 from keras_vngpt.errors import UserError
-from keras_vngpt.evaluation.evaluate import nats_per_token
-from keras_vngpt.evaluation.exact_match import exact_match
-from keras_vngpt.evaluation.report import write_report
 from keras_vngpt.files import locked
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.interruption import Signals
-from keras_vngpt.runs.fingerprints import changes, differences
-from keras_vngpt.runs.prepare import make_run, prepare, show
-from keras_vngpt.runs.run import Run, as_conversations, read_jsonl, write_jsonl
+from keras_vngpt.interruption import raise_on_sigterm
+from keras_vngpt.runs.changes import changed_files, changed_settings
+from keras_vngpt.runs.run import FINAL_PHASES, Run
 from keras_vngpt.runs.settings import resolve_settings
-from keras_vngpt.runs.stage import clock, run_stage
 
-PHASES = ("pretrain", "finetune", "evaluate", "export")
 LOW = 0.5  # of the answers right
 WHY_LOW = """\
                   Is each a fact of its own? What is held out is never learned. To learn all:
-                  --finetune.test_share 0 --finetune.validation_share 0
+                  --{0}.test_share 0 --{0}.validation_share 0
                   More phrasings of each: python -m keras_vngpt.augment"""
 
 
@@ -65,15 +54,19 @@ def fit(config: str | None = None, **settings):
         >>> run.metrics["finetune.exact_match"]
     """
     settings, values = resolve_settings(config, settings)
+    import_tensorflow()
+    raise_on_sigterm()
     if settings.check:
-        _, folders, figures = prepare(settings)
-        show(folders, figures)
+        from keras_vngpt.runs.prepare import prepare, show
+
+        prepared = prepare(settings)
+        show(settings, prepared)
         print("No fault found. The same command without --check trains.")
-        return figures
+        return prepared[2]
     try:
-        with Signals(), locked(Path(settings.folder, settings.name)):
+        with locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
-            train(run, settings)
+            train_all(run, settings)
     except KeyboardInterrupt:
         print("The same command goes on from here (without --restart, if that was given).")
         raise
@@ -82,6 +75,104 @@ def fit(config: str | None = None, **settings):
             raise
         raise UserError(explain_full(error, settings.folder)) from error
     return run
+
+
+def open_run(settings, values):
+    """The run folder of these settings: a new one, prepared, or the one that was interrupted."""
+    from keras_vngpt.runs.prepare import files_of, make_run, prepare, show
+
+    run = Run(f"{settings.folder}/{settings.name}")
+    values = {name: value for name, value in values.items() if name not in ("check", "restart")}
+    is_empty = run.folder.is_dir() and not any(run.folder.iterdir())
+    if run.folder.exists() and not run.exists and not is_empty:
+        raise UserError(f"{run.folder}: exists and is not a run folder. Take another --name")
+    if run.exists and not settings.restart:
+        if changed := changed_settings(run.settings, values):
+            raise UserError(
+                [
+                    f"{run.folder}: is a run with other settings. Take another --name"
+                    f"{_shorter_way(run, settings, changed)}, or --restart to throw it away. They "
+                    "differ in",
+                    *(f"  {line}" for line in changed),
+                ]
+            )
+        if changed := changed_files(run, files_of(settings)):
+            raise UserError(
+                f"{path}: is {what} since {run.folder} was prepared. Take another --name, or "
+                "--restart to throw that run away"
+                for path, what in changed.items()
+            )
+        phases = [*settings.stages, *FINAL_PHASES]
+        left = [name for name in phases if name not in settings.skip and not run.is_done(name)]
+        print(f"{run.folder}: {'going on with' if left else 'nothing is left to do in'} this run")
+        return run
+    begin = time.perf_counter()
+    prepared = prepare(settings)
+    show(settings, prepared)
+    make_run(run, values, settings, prepared)
+    run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
+    return run
+
+
+def train_all(run, settings):
+    """Every phase that is wanted and not done yet."""
+    from keras_vngpt.evaluation.report import write_report
+    from keras_vngpt.runs.phases import evaluate_run, export_run, train_task
+
+    for task in settings.tasks:
+        if not run.is_done(task.name):
+            with run.phase(task.name) as figures:
+                figures |= train_task(run, task, settings)
+        shutil.rmtree(run / "work" / task.name / "checkpoint", ignore_errors=True)
+    for name, phase in zip(FINAL_PHASES, (evaluate_run, export_run), strict=True):
+        if name not in settings.skip and not run.is_done(name):
+            with run.phase(name) as figures:
+                figures |= phase(run, settings)
+    titles = {task.name: task.title for task in settings.tasks}
+    write_report(run.folder, titles)
+    show_results(run, settings)
+
+
+def show_results(run, settings):
+    """Print the figures of a run, and what to do next."""
+    from keras_vngpt.training.plan import in_minutes
+
+    metrics = run.metrics
+    print(f"\n{run.folder}")
+    for task in settings.tasks:
+        of_task = {
+            n.removeprefix(f"{task.name}."): v
+            for n, v in metrics.items()
+            if n.startswith(f"{task.name}.")
+        }
+        if "test_bits_per_byte" in of_task:
+            print(f"  {task.title:<15} {of_task['test_bits_per_byte']:.4f} bits per byte of text "
+                  "never seen")  # fmt: skip
+        elif "exact_match" in of_task:
+            print(f"  exact match     {of_task['exact_match']:.2%} of "
+                  f"{of_task['test_requests']:,} requests never seen")  # fmt: skip
+            if of_task["exact_match"] < LOW and getattr(settings, task.name).test_data is None:
+                print(WHY_LOW.format(task.name))
+        elif task.prompt_format == "request" and "validation_right" in of_task:
+            print(f"  validation      {of_task['validation_right']:.2%} of the responses right")
+        elif "bits_per_byte" in of_task:
+            print(f"  {task.title:<15} {of_task['bits_per_byte']:.4f} bits per byte of the "
+                  "validation text")  # fmt: skip
+    print(f"  time            {in_minutes(metrics['seconds'])}")
+    print(f"  report          {run / 'report.html'}")
+    if settings.tasks[-1].prompt_format == "request":
+        system = run.prompts["system"]
+        told = f" --system {shlex.quote(system)}" if system else ""
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")
+
+
+def _shorter_way(run, settings, changed):
+    """How to keep the training that is done and would be the same, where it can be kept."""
+    done = [name for name in settings.stages[:-1] if run.is_done(name)]
+    last = settings.stages[-1]
+    if not done or not all(line.startswith(f"{last}.") for line in changed):
+        return ""
+    return f" (with --init {run.folder} --skip {' '.join(done)}, for what comes before is done)"
 
 
 def is_full(error):
@@ -96,132 +187,9 @@ def explain_full(error, folder):
     needed = getattr(error, "needed", None)
     what = f" for {error.filename}" if getattr(error, "filename", None) else ""
     size = f", {needed / 1e6:,.1f} MB are needed{what}" if needed else what
+    free = shutil.disk_usage(folder).free
     return (
-        f"{folder}: the disk is full: {room(folder) / 1e6:,.1f} MB are free{size}. Nothing that "
+        f"{folder}: the disk is full: {free / 1e6:,.1f} MB are free{size}. Nothing that "
         "was finished or saved is lost: make room, and the same command goes on (without "
         "--restart, if that was given)"
     )
-
-
-def room(folder):
-    """Bytes that are free where a folder stands."""
-    return shutil.disk_usage(folder).free
-
-
-def train(run, settings):
-    """Every phase that is wanted and not done yet."""
-    for stage in ("pretrain", "finetune"):
-        if stage not in settings.skip and not run.is_done(stage):
-            with phase(run, stage) as figures:
-                figures |= run_stage(stage, run, settings)
-        if run.is_done(stage):
-            shutil.rmtree(run / "work" / stage / "checkpoint", ignore_errors=True)
-    if "evaluate" not in settings.skip and not run.is_done("evaluate"):
-        with phase(run, "evaluate") as figures:
-            figures |= run_evaluation(run)
-    if "export" not in settings.skip and not run.is_done("export"):
-        with phase(run, "export"):
-            decoder = load_decoder(run.folder, settings.export.weights)
-            save_decoder(decoder, run / "export" / "1", text=settings.export.text)
-    write_report(run.folder)
-    show_results(run, settings)
-
-
-def open_run(settings, values):
-    """The run folder of these settings: a new one, prepared, or the one that was interrupted."""
-    run = Run(f"{settings.folder}/{settings.name}")
-    values = {name: value for name, value in values.items() if name not in ("check", "restart")}
-    is_empty = run.folder.is_dir() and not any(run.folder.iterdir())
-    if run.folder.exists() and not run.exists and not is_empty:
-        raise UserError(f"{run.folder}: exists and is not a run folder. Take another --name")
-    if run.exists and not settings.restart:
-        if changed := differences(run.settings, values):
-            raise UserError(
-                [
-                    f"{run.folder}: is a run with other settings. Take another --name"
-                    f"{_another_finetuning(run, changed)}, or --restart to throw it away. They "
-                    "differ in",
-                    *(f"  {line}" for line in changed),
-                ]
-            )
-        if changed := changes(run, settings):
-            raise UserError(
-                f"{path}: is {what} since {run.folder} was prepared. Take another --name, or "
-                "--restart to throw that run away"
-                for path, what in changed.items()
-            )
-        left = [name for name in PHASES if name not in settings.skip and not run.is_done(name)]
-        print(f"{run.folder}: {'going on with' if left else 'nothing is left to do in'} this run")
-        return run
-    begin = time.perf_counter()
-    data, folders, figures = prepare(settings)
-    show(folders, figures)
-    make_run(run, values, settings, data, folders, figures)
-    run.record(**{"seconds.tokenizer": round(time.perf_counter() - begin, 2)})
-    return run
-
-
-def _another_finetuning(run, changed):
-    """The shorter way, where the pre-training is done and would be the same."""
-    if not run.is_done("pretrain") or not all(line.startswith("finetune.") for line in changed):
-        return ""
-    return f" (with --init {run.folder} --skip pretrain, for its pre-training is done)"
-
-
-@contextmanager
-def phase(run, name):
-    """Gives a dictionary for the figures of a phase; notes them, and its time, when it is done."""
-    earlier = run.metrics.get(f"interrupted.{name}", 0.0)
-    begin = time.perf_counter()
-    figures = {}
-    try:
-        yield figures
-    except KeyboardInterrupt:
-        run.record(**{f"interrupted.{name}": earlier + time.perf_counter() - begin})
-        raise
-    figures[f"seconds.{name}"] = round(earlier + time.perf_counter() - begin, 2)
-    run.record(**figures)
-
-
-def run_evaluation(run):
-    """The final figures, on text and requests that training never saw."""
-    figures = {}
-    if (run / "work" / "pretrain" / "test").exists():
-        rows = Rows.load(run / "work" / "pretrain" / "test")
-        print(f"\nevaluate: {len(rows):,} rows of text that training never saw")
-        figures["pretrain.test_bits_per_byte"] = (
-            nats_per_token(run / "pretrain", rows) * run.metrics["pretrain.test_bits_per_nat"]
-        )
-    if test := as_conversations(read_jsonl(run / "work" / "test.jsonl")):
-        print(f"\nevaluate: {len(test):,} requests that training never saw")
-        answers = exact_match(load_decoder(run.folder), test)
-        write_jsonl(run / "answers.jsonl", answers)
-        figures["finetune.exact_match"] = float(np.mean([a["correct"] for a in answers]))
-    return figures
-
-
-def show_results(run, settings):
-    metrics = run.metrics
-    print(f"\n{run.folder}")
-    if "pretrain.bits_per_byte" in metrics:
-        if "pretrain.test_bits_per_byte" in metrics:
-            bits, text = metrics["pretrain.test_bits_per_byte"], "text never seen"
-        else:
-            bits, text = metrics["pretrain.bits_per_byte"], "the validation text"
-        print(f"  pre-training    {bits:.4f} bits per byte of {text}")
-    if "finetune.exact_match" in metrics:
-        print(
-            f"  exact match     {metrics['finetune.exact_match']:.2%} of "
-            f"{metrics['finetune.test_requests']:,} requests never seen"
-        )
-        if metrics["finetune.exact_match"] < LOW and settings.finetune.test_data is None:
-            print(WHY_LOW)
-    elif "finetune.validation_right" in metrics:
-        right = metrics["finetune.validation_right"]
-        print(f"  validation      {right:.2%} of the responses right")
-    print(f"  time            {clock(metrics['seconds'])}")
-    print(f"  report          {run / 'report.html'}")
-    if "finetune" not in settings.skip:
-        system = run.prompts["system"]
-        told = f" --system {shlex.quote(system)}" if system else ""
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")

@@ -3,17 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from keras_vngpt.data.examples import prepare_conversations, prepare_documents
-from keras_vngpt.runs.check import check
-from keras_vngpt.runs.prepare import make_preprocessor, prepare_tokenizer, with_text
-from keras_vngpt.runs.settings import Size, resolve_settings
-from keras_vngpt.text.tokenizer import load_tokenizer
-
-ENOUGH_ITEMS = 200  # documents or conversations, from which the rows shown are packed
+from keras_vngpt.console import import_tensorflow
+from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.tasks.task import Size
 
 
 def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **settings):
@@ -37,35 +29,35 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
     Example:
         >>> preview(finetune={"data": ["qa.jsonl"]}, skip=["pretrain"])
     """
-    console = Console()
     settings, _ = resolve_settings(config, settings)
-    data = check(settings)
+    import_tensorflow()
+    from rich.console import Console
+
+    from keras_vngpt.data.prepared import Context
+    from keras_vngpt.runs.prepare import family, make_preprocessor, prepare_tokenizer, read_all
+    from keras_vngpt.text.tokenizer import load_tokenizer
+
+    found, text = read_all(settings), None
     with TemporaryDirectory() as store:
-        tokenizer = load_tokenizer(prepare_tokenizer(settings, data, Path(store)))
-    text = None
-    for stage, items, pack in (
-        ("pretrain", data.sample, prepare_documents),
-        ("finetune", data.conversations.get("train"), prepare_conversations),
-    ):
-        if not items:
-            continue
-        preprocessor = make_preprocessor(stage, settings, tokenizer)
-        of_stage = pack(items[:ENOUGH_ITEMS], preprocessor).rows
-        if stage == "pretrain":
-            text = of_stage
-        elif text:
-            replay = settings.finetune.replay
-            of_stage = with_text(of_stage, text, replay, tokenizer.start_token_id)
-        for number in range(min(rows, len(of_stage))):
-            title = f"{stage}, row {number + 1}: {of_stage.length} positions"
-            show_row(console, title, of_stage, number, tokenizer, positions)
+        tokenizer = load_tokenizer(prepare_tokenizer(settings, found, Path(store)))
+    for task in settings.tasks:
+        preprocessor = make_preprocessor(task, settings, tokenizer)
+        context = Context(None, family(settings).takes_segments, text)
+        own = getattr(settings, task.name)
+        of_task = task.first_rows(found[task.name], preprocessor, own, context)
+        text = of_task if task.prompt_format == "text" else text
+        for number in range(min(rows, len(of_task))):
+            title = f"{task.name}, row {number + 1}: {of_task.length} positions"
+            show_row(Console(), title, of_task, number, tokenizer, positions)
 
 
 def show_row(console, title, rows, number, tokenizer, positions):
     """Print one row: its text in colour, then its first positions as a table."""
-    segment, token, target, weight = (
-        a[number] for a in (rows.segment_ids, rows.token_ids, rows.target, rows.sample_weight)
-    )
+    from rich.table import Table
+    from rich.text import Text
+
+    names = "segment_ids", "token_ids", "target", "sample_weight"
+    segment, token, target, weight = (rows[name][number] for name in names)
 
     def piece(token_id):
         return tokenizer.id_to_token(int(token_id)).replace("\n", "⏎")

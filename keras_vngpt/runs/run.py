@@ -1,13 +1,17 @@
 """A run folder: where everything of a run stands."""
 
 import json
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from keras_vngpt.data.readers import Conversation
 from keras_vngpt.errors import UserError
-from keras_vngpt.files import atomic_write
+from keras_vngpt.files import atomic_write, verify_checksums
+
+FINAL_PHASES = ("evaluate", "export")  # of a run, after its tasks
 
 
 class Run:
@@ -66,8 +70,8 @@ class Run:
 
     @property
     def prompts(self):
-        """What the model is asked at each evaluation, by stage, and the text before requests."""
-        return self._read("work/prompts.json", json.loads, "pretrain", "finetune", "system")
+        """What the model is asked at each evaluation, by task, and the text before requests."""
+        return self._read("work/prompts.json", json.loads, "system")
 
     def _read(self, name, parse, *needed):
         try:
@@ -78,21 +82,83 @@ class Run:
             raise UserError(f"{self / name}: is damaged. --restart makes the run anew")
         return values
 
+    @property
+    def phases(self):
+        """The state of each phase that was begun: `seconds` that it took, and whether `done`."""
+        if (self / "phases.json").is_file():
+            return self._read("phases.json", json.loads)
+        # A run of an older version: what has its time among the figures is done.
+        names = (n.removeprefix("seconds.") for n in self.metrics if n.startswith("seconds."))
+        return {name: {"seconds": self.metrics[f"seconds.{name}"], "done": True} for name in names}
+
+    @contextmanager
+    def phase(self, name):
+        """Gives a dictionary for the figures of a phase; records them once it is done.
+
+        Its time counts also where it was interrupted.
+        """
+        earlier = self.phases.get(name, {}).get("seconds", 0.0)
+        begin, figures = time.perf_counter(), {}
+
+        def note(done):
+            seconds = round(earlier + time.perf_counter() - begin, 2)
+            state = self.phases | {name: {"seconds": seconds, "done": done}}
+            write_text(self / "phases.json", json.dumps(state, indent=2))
+            return seconds
+
+        try:
+            yield figures
+        except KeyboardInterrupt:
+            note(done=False)
+            raise
+        self.record(**figures, **{f"seconds.{name}": note(done=True)})
+
+    def is_done(self, phase):
+        """Whether a phase has ended."""
+        return self.phases.get(phase, {}).get("done", False)
+
+    def start_of(self, task, settings):
+        """The preset folder that a task goes on from: of the task before, or of an earlier run.
+
+        Args:
+            task: str.
+            settings: `FitSettings` of this run.
+
+        Returns:
+            Path, or `None` for a new model.
+
+        Raises:
+            UserError: it is gone or damaged.
+        """
+        before = [*reversed(settings.stages[: settings.stages.index(task)])]
+        for name in before:
+            if self.is_done(name):
+                if not (self / name).is_dir():
+                    raise UserError(f"{self / name}: is gone. --restart makes the run anew")
+                verify_checksums(self / name)
+                return self / name
+        if not settings.init:
+            return None
+        init = Path(settings.init)
+        for preset in (init / name for name in (*before, task, *settings.stages, ".")):
+            if (preset / "model.weights.h5").is_file():
+                verify_checksums(preset)
+                return preset
+            if (preset / "config.json").is_file():
+                raise UserError(f"{preset}: cannot be loaded (model.weights.h5 is missing)")
+        return None
+
     def record(self, **figures):
-        """Add figures to `metrics.json`, and the sums over stages and phases."""
+        """Add figures to `metrics.json`, and the sums over tasks and phases."""
         metrics = self.metrics | figures
         metrics["tokens"] = sum(v for k, v in metrics.items() if k.endswith(".tokens"))
         seconds = sum(v for k, v in metrics.items() if k.startswith("seconds."))
         metrics["seconds"] = round(seconds, 2)
         write_text(self / "metrics.json", json.dumps(metrics, indent=2))
 
-    def is_done(self, phase):
-        """Whether a phase has ended."""
-        return f"seconds.{phase}" in self.metrics
-
 
 def write_text(path, text):
-    """A text file, whole or not there, also when the power fails."""
+    """Write a text file that is complete or not there, also when the power fails."""
     with atomic_write(path, durable=True) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -56,6 +56,13 @@ class VnGPTTokenizer(SentencePieceTokenizer):
     def get_config(self):
         return {**super().get_config(), "tone_placement": self.tone_placement}
 
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """As KerasHub's, and from a folder that holds a tokenizer alone, as a run has one."""
+        if os.path.isdir(preset) and not os.path.exists(os.path.join(preset, "config.json")):
+            return load_tokenizer(preset)
+        return super().from_preset(preset, **kwargs)
+
     def encode(self, texts):
         """The ids that the layer gives, by the sentencepiece library.
 

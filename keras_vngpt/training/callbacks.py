@@ -1,4 +1,4 @@
-"""What is shown and noted while `model.fit` runs: figures, curves, sample answers."""
+"""What is shown and written while `model.fit` runs: figures, curves, sample answers."""
 
 import csv
 import json
@@ -7,40 +7,78 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
+from keras import ops
 
+from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write
+from keras_vngpt.training.optimizers import skipped_in_a_row
 
 WIDTH = 160  # characters of a sample on the screen
+IN_A_ROW = 3  # steps left out before training ends
+EVERY = 10  # steps from one look at what was left out to the next
 HISTORY_FIELDS = (
     "stage step tokens loss validation_loss bits_per_byte learning_rate tokens_per_second seconds"
 ).split()
+
+
+class StepCounter(keras.callbacks.Callback):
+    """Counts steps, each of several batches where gradients are accumulated; the others ask it.
+
+    Args:
+        parts: int, batches of a step.
+    """
+
+    def __init__(self, parts=1):
+        super().__init__()
+        self.parts, self.batches = parts, 0
+
+    @property
+    def step(self):
+        """Steps that were taken."""
+        return self.batches // self.parts
+
+    @property
+    def is_between_steps(self):
+        """Whether the last step is complete."""
+        return self.batches % self.parts == 0
+
+    def is_at(self, every):
+        """Whether so many steps more are complete."""
+        return self.batches % (every * self.parts) == 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True  # a call of `fit` is an epoch, whatever number it has
 
 
 class Throughput(keras.callbacks.Callback):
     """Adds tokens per second to the progress bar.
 
     Args:
-        tokens_per_step: float.
+        tokens_per_batch: float.
     """
 
-    def __init__(self, tokens_per_step):
+    def __init__(self, tokens_per_batch):
         super().__init__()
-        self.tokens_per_step = tokens_per_step
+        self.tokens_per_batch = tokens_per_batch
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._start, self._steps = None, 0
+        self._start, self._batches = None, 0
 
     def on_train_batch_end(self, batch, logs=None):
         if self._start is None:  # the first step includes compilation
             self._start = time.perf_counter()
             return
-        self._steps += 1
+        self._batches += 1
         elapsed = time.perf_counter() - self._start
-        logs["tokens/s"] = self.tokens_per_step * self._steps / elapsed
+        logs["tokens/s"] = self.tokens_per_batch * self._batches / elapsed
 
     def on_epoch_end(self, epoch, logs=None):
         elapsed = time.perf_counter() - (self._start or 0)
-        logs["tokens/s"] = self.tokens_per_step * self._steps / elapsed if self._steps else 0.0
+        logs["tokens/s"] = self.tokens_per_batch * self._batches / elapsed if self._batches else 0.0
 
 
 class Validation(keras.callbacks.Callback):
@@ -50,18 +88,19 @@ class Validation(keras.callbacks.Callback):
         measure: function without arguments to nats per scored token and the share of responses
             that are right as a whole.
         bits_per_nat: float, from that to bits per byte of the scored text.
+        shows_right: bool, whether that share says anything: of texts none is ever right.
     """
 
-    def __init__(self, measure, bits_per_nat):
+    def __init__(self, measure, bits_per_nat, shows_right):
         super().__init__()
-        self.measure, self.bits_per_nat = measure, bits_per_nat
+        self.measure, self.bits_per_nat, self.shows_right = measure, bits_per_nat, shows_right
 
     def on_epoch_end(self, epoch, logs=None):
         logs["val_loss"], right = self.measure()
         logs["bits_per_byte"] = logs["val_loss"] * self.bits_per_nat
         said = f"{logs['bits_per_byte']:.4f} bits per byte of scored text"
-        if right:
-            logs["val_right"] = right
+        logs["val_right"] = right if self.shows_right else 0.0
+        if logs["val_right"]:
             said += f", {right:.2%} of the responses right"
         print(f"\n  validation loss {logs['val_loss']:.4f}, {said}")
 
@@ -73,50 +112,50 @@ class SampleAnswers(keras.callbacks.Callback):
         answer: function from a list of prompts to a list of texts.
         prompts: list of str.
         path: of the JSONL file.
-        stage: "pretrain" or "finetune", noted in the file.
+        task: str, noted in the file.
+        counter: `StepCounter`.
     """
 
-    def __init__(self, answer, prompts, path, stage):
+    def __init__(self, answer, prompts, path, task, counter):
         super().__init__()
-        self.answer, self.prompts, self.path, self.stage = answer, prompts, Path(path), stage
+        self.answer, self.prompts, self.path = answer, prompts, path
+        self.task, self.counter = task, counter
 
     def go_on(self, evaluated):
         """Drop the answers after a step: those evaluations come again."""
-        _keep(self.path, lambda line: _is_done(json.loads(line), self.stage, evaluated))
+        _keep(self.path, lambda line: _is_done(json.loads(line), self.task, evaluated))
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.prompts:
             return
-        step = int(self.model.optimizer.iterations)
         answers = self.answer(self.prompts)
         with open(self.path, "a", encoding="utf-8") as file:
             for prompt, text in zip(self.prompts, answers, strict=True):
                 line = f"{prompt} → {text}".replace("\n", "⏎")
                 print(f"  {line if len(line) <= WIDTH else line[:WIDTH] + '…'}")
-                record = {"stage": self.stage, "step": step, "prompt": prompt, "text": text}
+                record = {"stage": self.task, "step": self.counter.step}
+                record |= {"prompt": prompt, "text": text}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 class History(keras.callbacks.Callback):
     """Writes the curves: about a hundred points of the loss, and every validation.
 
-    Args:
-        path: of the CSV file, shared by the stages.
-        stage: "pretrain" or "finetune".
-        tokens_per_step: float.
-        every: int, steps between two points.
+    The loss that Keras shows begins anew after each point, so that a point is the mean of the
+    steps since the one before.
 
-    Attributes:
-        state: dictionary, where on the curve this epoch is: its steps so far, and the step and the
-            sum of the losses at its last point.
+    Args:
+        path: of the CSV file, shared by the tasks of a run.
+        task: str, noted in the file.
+        plan: `Plan`.
+        counter: `StepCounter`.
     """
 
-    def __init__(self, path, stage, tokens_per_step, every):
+    def __init__(self, path, task, plan, counter):
         super().__init__()
-        self.path, self.stage = Path(path), stage
-        self.tokens_per_step, self.every = tokens_per_step, every
+        self.path, self.task, self.plan, self.counter = Path(path), task, plan, counter
+        self.every = max(1, plan.steps // 100)
         self._begin = time.perf_counter()
-        self.on_epoch_begin(0)
 
     def go_on(self, step, evaluated):
         """Drop the points of the loss after a step, and the validations after another."""
@@ -125,20 +164,16 @@ class History(keras.callbacks.Callback):
         def is_done(line):
             row = dict(zip(HISTORY_FIELDS, line.split(","), strict=True))
             last = evaluated if row["validation_loss"] else step
-            return line == header or _is_done(row, self.stage, last)
+            return line == header or _is_done(row, self.task, last)
 
         _keep(self.path, is_done)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.state = {"steps": 0, "mark": 0, "sum_at_mark": 0.0}
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.counter.is_at(self.every):
+            self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs=None):
-        state = self.state
-        state["steps"] += 1
-        if state["steps"] - state["mark"] >= self.every and math.isfinite(logs["loss"]):
-            total = float(logs["loss"]) * state["steps"]  # Keras shows the mean of the epoch
-            loss = (total - state["sum_at_mark"]) / (state["steps"] - state["mark"])
-            state |= {"mark": state["steps"], "sum_at_mark": total}
+        if self.counter.is_at(self.every) and math.isfinite(loss := float(logs["loss"])):
             self._write(loss=loss, tokens_per_second=logs.get("tokens/s", ""))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -149,12 +184,12 @@ class History(keras.callbacks.Callback):
         )
 
     def _write(self, **figures):
-        step = int(self.model.optimizer.iterations)
+        step = self.counter.step
         row = {
-            "stage": self.stage,
+            "stage": self.task,
             "step": step,
-            "tokens": round(step * self.tokens_per_step),
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "tokens": round(step * self.plan.tokens_per_step),
+            "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - self._begin, 2),
             **figures,
         }
@@ -166,9 +201,49 @@ class History(keras.callbacks.Callback):
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
-def _is_done(record, stage, step):
-    """Whether a record stays when training goes on from a step of a stage."""
-    return record["stage"] != stage or int(record["step"]) <= step
+class StopWhereNotFinite(keras.callbacks.Callback):
+    """Ends training where the gradients of several steps in a row are not finite.
+
+    Args:
+        task: str, for the message.
+        counter: `StepCounter`.
+        explain: function from a step to a text about the rows in its batch.
+    """
+
+    def __init__(self, task, counter, explain):
+        super().__init__()
+        self.task, self.counter, self.explain = task, counter, explain
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.counter.is_at(EVERY):  # the same steps when training was interrupted
+            self.look()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.look()
+
+    def look(self):
+        """See what became of the last steps.
+
+        Raises:
+            UserError: they were left out.
+        """
+        step, skipped = self.counter.step, skipped_in_a_row(self.model.optimizer)
+        if skipped >= IN_A_ROW:
+            rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            raise UserError(
+                f"{self.task}: the gradients are not finite, {skipped} steps in a row, the last "
+                f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
+                f"good state is kept; try a smaller {self.task}.learning_rate, in another run"
+            )
+        metrics = self.model.metrics_variables
+        if not all(np.isfinite(variable.numpy()).all() for variable in metrics):
+            print(f"\n  before step {step:,}: gradients that are not finite; left out")
+            self.model.reset_metrics()
+
+
+def _is_done(record, task, step):
+    """Whether a record stays when training goes on from a step of a task."""
+    return record["stage"] != task or int(record["step"]) <= step
 
 
 def _keep(path, is_kept):

@@ -14,6 +14,8 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write, remove
 
 SHARE = 0.02  # of the time may go into writing
+KEPT = 2  # states: where the last one is damaged, the one before it serves
+FIGURES = ("val_loss", "val_right", "bits_per_byte")  # of an evaluation
 DIGEST_SIZE = 32
 
 
@@ -21,43 +23,43 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves the state of training, so that it goes on as if it had never been interrupted.
 
     A state is every variable of the model (weights, the seeds of dropout), of the optimizer (its
-    step count among them) and of the metrics, with notes: the best so far, the curve. It is
-    written from time to time between two steps and after evaluations; when it is written changes
-    nothing in what is trained. The best weights stand in a file of their own.
+    step count among them) and of the metrics, with notes of the best so far. It is written from
+    time to time between two steps and after evaluations; when it is written changes nothing in what
+    is trained. The best weights stand in a file of their own. It comes last among the callbacks:
+    what it calls evaluated is on the curves and among the samples.
 
     Args:
         folder: str or Path.
-        curves: `History`, whose place on the curve is part of the state.
-        signals: `Signals`, that wait while a step is under way.
+        counter: `StepCounter`.
+        interruption: `Interruption`; what arrived there is raised once the state is saved.
+        rank: as `Task.rank`.
         minutes: float, from one state to the next.
-        keep: int, states that are kept.
         patience: int, evaluations that are no better before training stops; 0 never.
 
     Example:
-        >>> checkpoint = Checkpoint("runs/default/pretrain/checkpoint", curves, signals)
-        >>> first_step = checkpoint.restore(model)
+        >>> checkpoint = Checkpoint("runs/default/pretrain/checkpoint", counter, interruption, rank)
+        >>> checkpoint.restore(model, steps_per_epoch)
     """
 
-    def __init__(self, folder, curves, signals, minutes=1.0, keep=2, patience=0):
+    def __init__(self, folder, counter, interruption, rank, minutes=1.0, patience=0):
         super().__init__()
-        self.folder, self.curves, self.signals = Path(folder), curves, signals
-        self.minutes, self.keep, self.patience = minutes, keep, patience
+        self.folder, self.counter, self.interruption = Path(folder), counter, interruption
+        self.rank, self.minutes, self.patience = rank, minutes, patience
         self.state = {
             "step": 0,
             "evaluated_step": 0,
-            "best_loss": None,
-            "best_right": 0.0,
+            "best": None,  # the figures of the best evaluation
             "best_step": 0,
             "waited": 0,
             "stopped": False,
         }
         self.seconds_writing = 0.0
-        self._within_epoch = None  # metrics and curve of an epoch that was interrupted
+        self._metrics = None  # of an epoch that was interrupted
         self._begin = self._last = time.monotonic()
         self._last_seconds = 0.0
 
     def restore(self, model, steps_per_epoch):
-        """Load the last good state into a compiled model; returns its step, 0 without one.
+        """Load the last good state into a compiled model, if there is one.
 
         Raises:
             UserError: a state is of another model.
@@ -73,14 +75,17 @@ class Checkpoint(keras.callbacks.Callback):
                 print(f"  {path}: is damaged ({error}); passed over")
                 _clear(path)
                 continue
-            self._load(path, model, arrays, notes, steps_per_epoch)
-            return self.state["step"]
+            return self._load(path, model, arrays, notes, steps_per_epoch)
         if paths:
-            print("  no saved state is good: this stage begins anew")
-        return 0
+            print("  no saved state is good: this task begins anew")
+
+    def is_evaluation_due(self, steps_per_epoch):
+        """Whether training was interrupted between the end of an epoch and its evaluation."""
+        step = self.counter.step
+        return step > self.state["evaluated_step"] and step % steps_per_epoch == 0
 
     def restore_best(self, model):
-        """Give the model the weights with the best validation loss.
+        """Give the model the weights of the best evaluation.
 
         Raises:
             UserError: they are damaged.
@@ -97,59 +102,56 @@ class Checkpoint(keras.callbacks.Callback):
     def save(self):
         """Write the state as it is now."""
         begin = time.monotonic()
-        self.state["step"] = int(self.model.optimizer.iterations)
+        self.state["step"] = self.counter.step
         path = self.folder / f"step-{self.state['step']:012d}.state"
-        notes = {"state": self.state, "curve": self.curves.state}
-        write_state(path, _variables(self.model), notes)
-        for old in self._paths()[self.keep :]:
+        write_state(path, _variables(self.model), self.state)
+        for old in self._paths()[KEPT:]:
             old.unlink()
         self._last = time.monotonic()
         self._last_seconds = self._last - begin
         self.seconds_writing += self._last_seconds
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._within_epoch:
-            (metrics, self.curves.state), self._within_epoch = self._within_epoch, None
+        metrics, self._metrics = self._metrics, None
+        if metrics:  # which Keras has just reset
             for variable, value in zip(self.model.metrics_variables, metrics, strict=True):
                 variable.assign(value)
-        self.signals.release()
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.signals.hold()  # until optimizer, metrics and curve are at one step
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.micro_step):
-            return  # within a step
-        if time.monotonic() - self._last >= 60 * self.minutes and self._has_time():
+        if not self.counter.is_between_steps:
+            return
+        is_due = time.monotonic() - self._last >= 60 * self.minutes and self._has_time()
+        if is_due or self.interruption.error:
             self.save()
-        self.signals.release()
+        self.interruption.check()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.evaluated(logs["val_loss"], logs.get("val_right", 0.0))
-        if self._has_time():
+        self.evaluated(logs)
+        if self._has_time() or self.interruption.error:
             self.save()
+        self.interruption.check()
 
-    def evaluated(self, loss, right):
+    def evaluated(self, figures):
         """Note how good the weights are; keep them if they are the best.
 
-        The best have the most responses right, and among equals the lowest loss: late in
-        fine-tuning the loss rises by a few confident mistakes while ever more answers are right.
+        Args:
+            figures: dictionary, as for `Task.rank`.
         """
-        state, step = self.state, int(self.model.optimizer.iterations)
-        loss = loss if math.isfinite(loss) else math.inf
-        best = (-state["best_right"], state["best_loss"])
-        if state["best_loss"] is None or (-right, loss) < best:
+        state, step = self.state, self.counter.step
+        figures = {name: float(figures[name]) for name in FIGURES}
+        if not math.isfinite(figures["val_loss"]):
+            figures["val_loss"] = math.inf
+        if state["best"] is None or self.rank(figures) < self.rank(state["best"]):
             begin = time.monotonic()
             write_state(self.folder / "best.state", self.model.weights, {"step": step})
             self.seconds_writing += time.monotonic() - begin
-            news = {"best_loss": loss, "best_right": right, "best_step": step, "waited": 0}
+            state |= {"best": figures, "best_step": step, "waited": 0}
         else:
-            news = {"waited": state["waited"] + 1}
-            news["stopped"] = 0 < self.patience <= news["waited"]
-            if news["stopped"]:
+            state["waited"] += 1
+            state["stopped"] = 0 < self.patience <= state["waited"]
+            if state["stopped"]:
                 print(f"  no better for {self.patience} evaluations: stopping early")
-                self.model.stop_training = True
-        state |= {"evaluated_step": step, **news}  # at once: a Ctrl-C may come at any moment
+        state["evaluated_step"] = step
 
     def _has_time(self):
         """Whether one more state stays within the share of the time that writing may take."""
@@ -162,27 +164,29 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _load(self, path, model, arrays, notes, steps_per_epoch):
         variables = _variables(model)
-        if _layout(variables) != _layout(arrays):
+        if _layout(variables) != _layout(arrays) or notes.keys() != self.state.keys():
             raise UserError(f"{path}: is of another model. --restart makes the run anew")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(np.array(array))  # aligned, as it is not in the file
-        self.state = state = notes["state"]
+        self.state = state = notes
+        self.counter.batches = state["step"] * self.counter.parts
         if state["step"] % steps_per_epoch:
-            metrics = [np.array(a) for a in arrays[len(arrays) - len(model.metrics_variables) :]]
-            self._within_epoch = metrics, notes["curve"]
-        if state["best_loss"] is not None:
+            self._metrics = [
+                np.array(a) for a in arrays[len(arrays) - len(model.metrics_variables) :]
+            ]
+        if state["best"] is not None:
             try:
                 read_state(self.folder / "best.state")
             except (OSError, ValueError) as error:
                 print(f"  {self.folder / 'best.state'}: is damaged ({error}); passed over")
                 _clear(self.folder / "best.state")
-                state |= {"best_loss": None, "best_right": 0.0}
+                state["best"] = None
                 if state["evaluated_step"] == state["step"]:
                     state["evaluated_step"] -= 1  # evaluated again, these weights are the best
 
 
 def write_state(path, variables, notes):
-    """Write variables and notes as one file, which is whole and on the disk, or not there.
+    """Write variables and notes as one file that is complete and on the disk, or not there.
 
     It holds the length of its head (8 bytes), the head (JSON: notes, and dtype and shape of each
     array), the arrays, and a BLAKE2 digest of all that (32 bytes).

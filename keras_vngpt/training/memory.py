@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_vngpt.errors import UserError
+from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import positions_at_once
 
 # Measured on CPU: what is kept of a layer for the way back, in values for each position.
@@ -16,30 +17,32 @@ OF_WIDTH_RECOMPUTED = 3  # of a layer that is made again on the way back
 RUNTIME = 170e6  # bytes: the graph, the threads
 
 
-def check_memory(stage, model, plan):
+def check_memory(task, model, plan):
     """Refuse a step that does not fit into memory, before the first one is tried.
 
     Args:
-        stage: "pretrain" or "finetune".
-        model: a KerasHub `CausalLM` on a `VnGPTBackbone`.
+        task: str, for the message.
+        model: a KerasHub `CausalLM`; only of one on a `VnGPTBackbone` it is known what it takes.
         plan: `Plan`.
 
     Raises:
         UserError: it does not fit; the line names the settings to lower.
     """
+    if not isinstance(model.backbone, VnGPTBackbone):
+        return
     free = available_bytes()
-    rows = plan.batch_size // plan.gradient_accumulation_steps
+    rows = plan.batch_size // plan.parts
     fixed, needed = (step_bytes(model, n, plan.length) for n in (0, rows))
     if free is None or needed <= free:
         return
     fits = int((free - fixed) / (needed - fixed) * rows)
     raise UserError(
-        f"{stage}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
-        f"free. Go on with --{stage}.gradient_checkpointing true or "
-        f"--{stage}.gradient_accumulation_steps 2 or more, which change nothing else, "
-        f"or make a run with a lower {stage}.batch_size ({plan.batch_size}"
+        f"{task}: a step needs about {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are "
+        f"free. Go on with --{task}.gradient_checkpointing true or "
+        f"--{task}.gradient_accumulation_steps 2 or more, which change nothing else, "
+        f"or make a run with a lower {task}.batch_size ({plan.batch_size}"
         + (f"; {fits} rows at once would fit" if fits > 0 else "")
-        + f"), {stage}.sequence_length ({plan.length}) or model"
+        + f"), {task}.sequence_length ({plan.length}) or model"
     )
 
 

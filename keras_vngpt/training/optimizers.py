@@ -93,3 +93,18 @@ def make_optimizer(
         scale_loss=scale_loss,
         token_features=token_features,
     )
+
+
+_make = make_optimizer
+
+
+def make_optimizer(settings, total_steps, token_features=None):  # noqa: F811
+    return _make(
+        settings.optimizer, settings.learning_rate, total_steps, settings.warmup,
+        settings.final_learning_rate, settings.weight_decay, settings.clip_norm,
+        settings.gradient_accumulation_steps, token_features=token_features,
+    )  # fmt: skip
+
+
+def skipped_in_a_row(optimizer):
+    return int(optimizer.skipped)

@@ -1,0 +1,132 @@
+"""The documents of a corpus as a task reads them: found, checked, sampled, split."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.readers import Columns, find_documents, stream_documents
+from keras_vngpt.data.splits import HELD_OUT, announce_split_column, in_part, side_of
+
+SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
+FEW_DOCUMENTS = 20  # fewer cannot be split by document
+
+
+@dataclass
+class Documents:
+    """What was found in the files of a corpus.
+
+    Args:
+        sources: list of `Source`.
+        given: dictionary by side ("validation", "test") of lists of `Source`, that stand for the
+            side instead of a share of the documents.
+        shares: dictionary by side of the share of the documents that falls on it.
+        texts: list of str, some training documents from everywhere, mended.
+        held_out: list of str, a few documents that are not trained on.
+        boundaries: how the few documents of a small corpus are split into more.
+        columns: `Columns` of the documents.
+        n_documents: int, of all sources.
+    """
+
+    sources: list = field(default_factory=list)
+    given: dict = field(default_factory=dict)
+    shares: dict = field(default_factory=dict)
+    texts: list = field(default_factory=list)
+    held_out: list = field(default_factory=list)
+    boundaries: list = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
+    n_documents: int = 0
+    test, system = (), ""
+
+    @property
+    def prompts(self):
+        """Beginnings of texts that are not trained on."""
+        return [" ".join(text.split()[:3]) for text in self.held_out]
+
+    def stream(self, source, faults=None):
+        """The documents of a source, as they stand there."""
+        return stream_documents(source, [] if faults is None else faults, self.columns)
+
+    def split(self, documents):
+        """Documents as they are learned: those of a small corpus in parts."""
+        for boundary in self.boundaries:
+            documents = _split(documents, boundary)
+        return documents
+
+
+def find_corpus(name, settings, faults):
+    """Read a corpus once: every fault, a sample for the tokenizer, how it will be split.
+
+    Args:
+        name: str, what a message calls the settings.
+        settings: `PretrainSettings`.
+        faults: list, that gets a line for everything that is wrong.
+
+    Returns:
+        `Documents`.
+    """
+    found = Documents(
+        columns=Columns(text=settings.text_column, split=settings.split_column or None)
+    )
+    if not settings.data:
+        faults.append(f"{name}.data: needs at least one file, folder or glob")
+        return found
+    found.sources = find_documents(settings.data, faults)
+    for side in HELD_OUT:
+        found.given[side] = find_documents(getattr(settings, f"{side}_data"), faults)
+        for source in found.given[side]:
+            for text in found.stream(source, faults):
+                _hold_out(text, found, side)
+    if settings.split_column:
+        of_side = {
+            side: [replace(source, side=side) for source in found.sources]
+            for side in ("train", *HELD_OUT)
+        }
+        has = {
+            side: [s for s in sources if any(True for _ in found.stream(s))]
+            for side, sources in of_side.items()
+        }
+        announce_split_column(name, settings, has, faults)
+        found.sources = of_side["train"]
+        for side in HELD_OUT:
+            found.given[side] += has[side]
+    found.shares = {
+        side: getattr(settings, f"{side}_share") for side in HELD_OUT if not found.given[side]
+    }
+    mend = Cleaner(**vars(settings.clean)).mend
+    for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
+        found.boundaries += [boundary] if boundary else []
+        _sample(found, mend, faults)
+        if not 0 < found.n_documents < FEW_DOCUMENTS or faults:
+            break
+    return found
+
+
+def _sample(found, mend, faults):
+    """Count all documents; put some that are trained on, from everywhere, into `found.texts`."""
+    found.texts, found.n_documents = [], 0
+    found.held_out = found.held_out if found.given["validation"] else []
+    size, rate = 0, 1.0
+    for source in found.sources:
+        for text in found.split(map(mend, found.stream(source, faults))):
+            found.n_documents += 1
+            side = side_of(text, found.shares)
+            if side != "train":
+                _hold_out(text, found, side)
+                continue
+            if not in_part(text, rate, "tokenizer"):
+                continue
+            found.texts.append(text)
+            size += len(text)
+            if size > SAMPLE_BYTES:
+                rate /= 2
+                found.texts = [t for t in found.texts if in_part(t, rate, "tokenizer")]
+                size = sum(map(len, found.texts))
+
+
+def _hold_out(text, found, side):
+    if side == "validation" and len(found.held_out) < FEW_DOCUMENTS:
+        found.held_out.append(text)
+
+
+def _split(documents, boundary):
+    return (part for text in documents for part in re.split(boundary, text) if part.strip())

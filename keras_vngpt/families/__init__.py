@@ -1,0 +1,33 @@
+"""The kinds of models that everything else works with, one file each."""
+
+from keras_vngpt.families.keras_hub import KerasHub
+from keras_vngpt.families.vngpt import VnGPT
+
+FAMILIES = {family.name: family for family in (VnGPT(), KerasHub())}
+
+
+def family_of(model):
+    """The family that a model is of.
+
+    Args:
+        model: a `keras_hub.models.CausalLM`.
+
+    Returns:
+        `ModelFamily`.
+    """
+    return next(family for family in FAMILIES.values() if family.has(model))
+
+
+def family_of_preset(folder):
+    """The family of the model in a preset folder.
+
+    Args:
+        folder: Path of a KerasHub preset.
+
+    Returns:
+        `ModelFamily`.
+
+    Raises:
+        UserError: it holds no model.
+    """
+    return next(family for family in FAMILIES.values() if family.wrote(folder))

@@ -1,0 +1,77 @@
+"""What the rest of the house asks of a kind of model."""
+
+import json
+from pathlib import Path
+
+from keras_vngpt.errors import UserError
+from keras_vngpt.models.head import Head
+
+
+class ModelFamily:
+    """A kind of causal language model: how it is built or loaded, its head, its prompts.
+
+    A family knows nothing of training, generation and export: these pick their part by its name.
+
+    Attributes:
+        name: str.
+        takes_segments: bool, whether documents may share a row: then `padding_mask` carries their
+            numbers. Where not, each has a row by itself.
+    """
+
+    name = ""
+    takes_segments = False
+
+    def has(self, model):
+        """Whether a model, a `keras_hub.models.CausalLM`, is of this family."""
+        raise NotImplementedError
+
+    def wrote(self, folder):
+        """Whether the preset in a folder is of this family."""
+        raise NotImplementedError
+
+    def preprocessor(self, tokenizer, task_settings, prompt_format):
+        """What makes triples for this family.
+
+        Args:
+            tokenizer: from `tokenizer`.
+            task_settings: with `sequence_length`, and perhaps `eos_weight`.
+            prompt_format: "request" or "text".
+
+        Returns:
+            A `VnGPTCausalLMPreprocessor`.
+        """
+        raise NotImplementedError
+
+    def load(self, folder, preprocessor, **settings):
+        """The model of a preset folder, ready to train on what a preprocessor makes.
+
+        Args:
+            folder: Path.
+            preprocessor: from `preprocessor`.
+            **settings: `dtype`, `dropout`, `gradient_checkpointing`, `max_sequence_length`; one
+                that the family has not is said.
+
+        Returns:
+            A `keras_hub.models.CausalLM`.
+        """
+        raise NotImplementedError
+
+    def save(self, model, folder, preprocessor):
+        """Write a preset that `load` reads, and KerasHub too."""
+        model.save_to_preset(str(folder))
+
+    def head(self, model, **arguments):
+        """The `Head` of a model."""
+        return Head(model.backbone.token_embedding, **arguments)
+
+
+def preset_config(folder):
+    """The `config.json` of a preset folder, that of its backbone.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{folder}: cannot be loaded (config.json is missing or damaged)") from None

@@ -1,0 +1,99 @@
+"""The phases of a run: train a task, evaluate, export."""
+
+import random
+
+import numpy as np
+
+from keras_vngpt.data.dataset import Mixture, PackedDataset
+from keras_vngpt.data.prepared import TaskData
+from keras_vngpt.evaluation.bits_per_byte import nats_per_token
+from keras_vngpt.evaluation.exact_match import exact_match
+from keras_vngpt.families import FAMILIES, family_of, family_of_preset
+from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
+from keras_vngpt.generation.loading import load_decoder
+from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.runs.prepare import make_preprocessor
+from keras_vngpt.runs.run import as_conversations, read_jsonl, write_jsonl
+from keras_vngpt.text.tokenizer import load_tokenizer
+from keras_vngpt.training.devices import replicas
+from keras_vngpt.training.train import train
+
+
+def train_task(run, task, settings):
+    """Train a task, leave its model in the run folder as a KerasHub preset, return figures."""
+    # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
+    random.seed(f"{settings.seed} {task.name}")
+    data = load_data(run, task)
+    preprocessor = make_preprocessor(task, settings, load_tokenizer(run / "tokenizer"))
+    with replicas(settings.devices):
+        model = make_model(run, task, settings, preprocessor)
+    figures = train(model, task, data, settings, run)
+    with atomic_write(run / task.name, durable=True) as preset:
+        family_of(model).save(model, preset, preprocessor)
+        write_checksums(preset)
+    named = {f"{task.name}.{name}": value for name, value in figures.items()}
+    return {"parameters": model.count_params(), **named}
+
+
+def load_data(run, task):
+    """The `TaskData` of a run.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    work, metrics = run / "work" / task.name, run.metrics
+    sides = [work / side for side in ("train", "validation")]
+    for folder in sides:
+        verify_checksums(folder)
+    return TaskData(
+        *map(PackedDataset.load, sides),
+        mixture=Mixture.load(work / "train"),
+        passes=metrics.get(f"{task.name}.passes", 1),
+        bits_per_nat=metrics[f"{task.name}.validation_bits_per_nat"],
+        prompts=run.prompts.get(task.name, []),
+    )
+
+
+def make_model(run, task, settings, preprocessor):
+    """The model that a task goes on with, or a new one."""
+    own = getattr(settings, task.name)
+    arguments = {
+        "max_sequence_length": max(
+            getattr(settings, t.name).sequence_length for t in settings.tasks
+        ),
+        "dropout": own.dropout,
+        "gradient_checkpointing": own.gradient_checkpointing,
+        "dtype": settings.model.dtype,
+    }
+    start = run.start_of(task.name, settings)
+    if start is None:
+        return FAMILIES["vngpt"].build(settings.model, preprocessor, **arguments)
+    return family_of_preset(start).load(start, preprocessor, **arguments)
+
+
+def evaluate_run(run, settings):
+    """The final figures, on text and requests that training never saw."""
+    figures = {}
+    for task in settings.tasks:
+        work = run / "work" / task.name
+        if (work / "test").exists():
+            rows = PackedDataset.load(work / "test")
+            print(f"\nevaluate: {len(rows):,} rows of text that training never saw")
+            per_nat = run.metrics[f"{task.name}.test_bits_per_nat"]
+            bits = nats_per_token(run / task.name, rows) * per_nat
+            figures[f"{task.name}.test_bits_per_byte"] = bits
+        if (work / "test.jsonl").exists():
+            test = as_conversations(read_jsonl(work / "test.jsonl"))
+            print(f"\nevaluate: {len(test):,} requests that training never saw")
+            answers = exact_match(load_decoder(run / task.name), test)
+            write_jsonl(run / "answers.jsonl", answers)
+            right = float(np.mean([a["correct"] for a in answers]))
+            figures[f"{task.name}.exact_match"] = right
+    return figures
+
+
+def export_run(run, settings):
+    """The SavedModel of the last model."""
+    decoder = load_decoder(run / settings.tasks[-1].name, settings.export.weights)
+    save_decoder(decoder, run / "export" / "1", text=settings.export.text)
+    return {}

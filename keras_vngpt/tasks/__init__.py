@@ -1,0 +1,6 @@
+"""The kinds of training, one file each."""
+
+from keras_vngpt.tasks.finetune import Finetune
+from keras_vngpt.tasks.pretrain import Pretrain
+
+TASKS = {task.name: task for task in (Pretrain(), Finetune())}

@@ -1,0 +1,116 @@
+"""Fine-tuning: the model learns to answer requests; only the responses are scored."""
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+
+from keras_vngpt.config import settings
+from keras_vngpt.data.fingerprints import fingerprint
+from keras_vngpt.data.packing import fill_gaps
+from keras_vngpt.data.prepared import is_complete, write_figures
+from keras_vngpt.data.provenance import places_of_conversations
+from keras_vngpt.data.requests import find_requests
+from keras_vngpt.files import atomic_write
+from keras_vngpt.tasks.task import PREVIEWED, Positive, Task, TaskSettings
+
+FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
+FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
+
+
+@settings
+class FinetuneSettings(TaskSettings):
+    data: list[str] = field(default_factory=lambda: ["samples:home_train.jsonl"])
+    """JSONL, CSV, TSV or Parquet files, folders, globs or tfds:NAME, of requests and responses"""
+    request_column: str | None = None
+    """the name of the request in them, instead of request or prompt"""
+    response_column: str | None = None
+    """the name of the response in them, instead of response or completion"""
+    test_data: list[str] | None = None
+    """requests for the final figures; with the samples' `data` the samples' own, else a share"""
+    epochs: Positive = 20
+    """passes over the rows; a part of a pass is fine"""
+    patience: Annotated[int, Field(ge=0)] = 3
+    """stop after this many evaluations that are no better; 0 never stops"""
+    replay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """weight of the pre-training text that fills what is left of the rows, so that less of it is
+    forgotten; 0 leaves them empty; nothing for 0.1 where they would be less than 95% full"""
+    eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """weight of the end-of-answer token in the loss"""
+
+
+class Finetune(Task):
+    """Requests with their responses, whole, packed by best fit."""
+
+    name = "finetune"
+    title = "Fine-tuning"
+    prompt_format = "request"
+    few_steps = 150  # with fewer, 70 questions and answers are half learned
+    counts = "requests"
+
+    def read(self, settings, faults):
+        return find_requests(self.name, settings, faults)
+
+    def pack(self, found, preprocessor, settings, store, context):
+        from keras_vngpt.data.examples import prepare_conversations
+
+        sides = {side: found.sides[side] for side in ("train", "validation")}
+        name = fingerprint(
+            {side: [(c.prompts, c.responses) for c in sides[side]] for side in sides},
+            [settings.sequence_length, settings.eos_weight, context.packs],
+            [settings.replay, context.text_name],
+            context.tokenizer,
+        )
+        folder = store / f"{self.name}-{name}"
+        if is_complete(folder):
+            return folder
+        print(f"{self.name}: tokenising and packing")
+        scored = {}
+        with atomic_write(folder) as partial:
+            for side, conversations in sides.items():
+                is_train = side == "train"
+                prepared = prepare_conversations(
+                    conversations,
+                    preprocessor,
+                    f"{self.name}.data ({side} part)",
+                    FEW_ROWS if is_train else 1,
+                    context.packs,
+                )
+                rows = prepared.rows
+                if is_train:
+                    rows = self.with_replay(rows, settings, preprocessor, context)
+                    more = {**prepared.cuts, "passes": prepared.passes}
+                rows.save(partial / side)
+                scored[side] = {
+                    "bytes": prepared.scored_bytes,
+                    "weight": rows.weight,
+                    "tokens": rows.tokens,
+                }
+            write_figures(partial, self.counts, len(sides["train"]), scored, more)
+        return folder
+
+    def with_replay(self, rows, settings, preprocessor, context):
+        """Rows of requests with text in their gaps, where the settings want it."""
+        is_full = settings.replay is None and rows.fill >= FULL
+        if context.text is None or not context.packs or settings.replay == 0 or is_full:
+            return rows
+        start = preprocessor.tokenizer.start_token_id
+        return fill_gaps(rows, context.text, settings.replay or REPLAY, start)
+
+    def first_rows(self, found, preprocessor, settings, context):
+        from keras_vngpt.data.examples import prepare_conversations
+
+        few = found.sides["train"][:PREVIEWED]
+        rows = prepare_conversations(few, preprocessor, packs=context.packs).rows
+        return self.with_replay(rows, settings, preprocessor, context)
+
+    def rank(self, figures):
+        """The most responses right, and among equals the lowest loss.
+
+        Late in fine-tuning the loss rises by a few confident mistakes while ever more answers are
+        right.
+        """
+        return -figures["val_right"], figures["val_loss"]
+
+    def provenance(self, settings, preprocessor, documents):
+        return places_of_conversations(settings, preprocessor, documents)
