@@ -21,7 +21,7 @@ from keras_vngpt.augmentation.variation import Variation, without_diacritics
 from keras_vngpt.data.readers import Conversation, read_conversations
 from keras_vngpt.data.splits import split
 from keras_vngpt.errors import UserError
-from keras_vngpt.runs.check import check
+from keras_vngpt.runs.prepare import read_all
 from keras_vngpt.runs.settings import resolve_settings
 
 TEMPLATES, SYNONYMS = "samples:travel_templates.yaml", "samples:travel_synonyms.yaml"
@@ -81,7 +81,7 @@ def test_variants_of_one_question_never_fall_on_two_sides(shipped, tmp_path):
     settings, _ = resolve_settings(
         None, {"finetune.data": [path], "skip": ["pretrain"], "folder": str(tmp_path)}
     )
-    sides = check(settings).conversations
+    sides = read_all(settings)["finetune"].sides
     groups = [{c.group for c in sides[name]} for name in ("train", "validation", "test")]
     assert all(groups) and sum(map(len, groups)) == 100
     assert len(set.union(*groups)) == 100
@@ -94,7 +94,7 @@ def test_groups_stay_together_where_the_hash_parts_nothing(tmp_path):
     path.write_text("\n".join(map(json.dumps, records)))
     given = {"finetune.data": [str(path)], "skip": ["pretrain"]}
     given |= {"finetune.test_share": 1e-9, "finetune.validation_share": 0}
-    sides = check(resolve_settings(None, given)[0]).conversations
+    sides = read_all(resolve_settings(None, given)[0])["finetune"].sides
     groups = [{c.group for c in sides[side]} for side in ("train", "test")]
     assert sorted(map(sorted, groups)) == [["a"], ["b"]] and len(sides["test"]) == 5
 

@@ -23,14 +23,14 @@ from conftest import ROOT, verb
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.examples import prepare_conversations, prepare_documents
+from keras_vngpt.data.packing import flow
 from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
-from keras_vngpt.data.rows import Mixture, Rows, flow
 from keras_vngpt.data.sources import find_sources
 from keras_vngpt.errors import UserError
-from keras_vngpt.runs.check import check
-from keras_vngpt.runs.prepare import prepare
+from keras_vngpt.runs.prepare import prepare, read_all
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.text.tokenizer import load_tokenizer
 
@@ -94,7 +94,7 @@ def test_every_format_gives_the_same_rows_of_documents(name, tmp_path, tokenizer
     assert sorted(found) == sorted(TEXTS)
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32)
     rows, expected = (prepare_documents(sorted(t), preprocessor).rows for t in (found, TEXTS))
-    np.testing.assert_array_equal(rows.token_ids, expected.token_ids)
+    np.testing.assert_array_equal(rows["token_ids"], expected["token_ids"])
 
 
 @pytest.mark.parametrize("name", "a.jsonl a.jsonl.gz a.csv a.csv.gz a.tsv a.parquet tfds".split())
@@ -108,8 +108,8 @@ def test_every_format_gives_the_same_rows_of_requests(name, tmp_path, tokenizer,
         prepare_conversations(sorted(c, key=lambda c: c.prompts), preprocessor).rows
         for c in (found, expected)
     )
-    for name in vars(expected):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name, column in expected.columns.items():
+        np.testing.assert_array_equal(found[name], column)
 
 
 def test_columns_have_the_names_that_the_user_says(tmp_path):
@@ -224,15 +224,15 @@ def test_a_column_parts_the_data_instead_of_the_shares(tmp_path):
             "folder": str(tmp_path / "runs"),
         },
     )[0]
-    data, folders, figures = prepare(settings)
-    assert {side: len(part) for side, part in data.conversations.items()} == {
+    found, folders, figures = prepare(settings)
+    assert {side: len(part) for side, part in found["finetune"].sides.items()} == {
         "train": 40, "validation": 40, "test": 20,
     }  # fmt: skip
-    assert all(c.side == side for side, part in data.conversations.items() for c in part)
+    assert all(c.side == side for side, part in found["finetune"].sides.items() for c in part)
     assert figures["pretrain.documents"] == 40
     tokenizer = load_tokenizer(folders["tokenizer"])
     for side, own in (("train", {0, 4}), ("validation", {1, 3}), ("test", {2})):
-        ids = Rows.load(folders["pretrain"] / side).token_ids.ravel()
+        ids = PackedDataset.load(folders["pretrain"] / side)["token_ids"].ravel()
         told = tokenizer.detokenize(ids[ids >= 5].tolist())
         numbers = {int(n) for n in re.findall(r"thứ (\d+) kể", told)}
         assert numbers == {i for i in range(100) if i % 5 in own}, side
@@ -252,7 +252,7 @@ def test_a_split_column_that_is_not_there_or_says_nonsense_is_named(tmp_path):
 
 def conversations_of(**finetune):
     given = {"finetune": finetune, "skip": ["pretrain"]}
-    return check(resolve_settings(None, given)[0]).conversations
+    return read_all(resolve_settings(None, given)[0])["finetune"].sides
 
 
 def test_what_is_tested_on_is_not_learned(tmp_path, capsys):
@@ -322,7 +322,9 @@ def test_a_mixture_may_be_parted_by_a_column(tmp_path):
 
 
 def test_sources_have_their_shares_whatever_their_sizes():
-    rows = flow((np.repeat(np.arange(100), 8),) * 2 + (np.ones(800),), np.full(100, 8), 8)
+    ids = np.repeat(np.arange(100), 8)
+    columns = {"token_ids": ids, "target": ids, "sample_weight": np.ones(800)}
+    rows = flow(columns, np.full(100, 8), 8)
     mixture = Mixture((90, 10), (0.25, 0.75))  # the small one is read many times
 
     def drawn(start, stop):

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
+from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.examples import prepare_conversations
+from keras_vngpt.data.packing import best_fit, fill_gaps, flow, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
-from keras_vngpt.data.rows import Rows, best_fit, fill_gaps, flow
 from keras_vngpt.data.splits import split
 from keras_vngpt.errors import UserError
-from keras_vngpt.runs.settings import FinetuneSettings
 from keras_vngpt.samples import home_commands
-from keras_vngpt.training.stage import Plan
+from keras_vngpt.tasks.finetune import FinetuneSettings
+from keras_vngpt.training.plan import Plan
 
 
 def write(path, content):
@@ -121,13 +122,20 @@ def test_a_side_that_the_hash_leaves_empty_moves_nothing_else():
 def triples_of(lengths):
     """Documents of ones, twos, ..., end to end: a token tells where it came from."""
     tokens = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-    return (tokens, tokens, np.ones(len(tokens))), np.array(lengths)
+    columns = {"token_ids": tokens, "target": tokens, "sample_weight": np.ones(len(tokens))}
+    return columns, np.array(lengths)
 
 
 def test_flow_fills_every_row_and_loses_nothing():
     rows = flow(*triples_of([5, 3, 9]), 4)
-    assert rows.token_ids.tolist() == [[1, 1, 1, 1], [1, 2, 2, 2], [3] * 4, [3] * 4, [3, 0, 0, 0]]
-    assert rows.segment_ids.tolist() == [
+    assert rows["token_ids"].tolist() == [
+        [1, 1, 1, 1],
+        [1, 2, 2, 2],
+        [3] * 4,
+        [3] * 4,
+        [3, 0, 0, 0],
+    ]
+    assert rows["segment_ids"].tolist() == [
         [1, 1, 1, 1], [1, 2, 2, 2], [1] * 4, [1] * 4, [1, 0, 0, 0],
     ]  # fmt: skip
     assert rows.tokens == 17
@@ -138,7 +146,7 @@ def test_best_fit_keeps_documents_whole():
     rows = best_fit(*triples_of(lengths), 32)
     assert rows.fill > 0.95
     found = {}
-    for tokens, segments in zip(rows.token_ids, rows.segment_ids, strict=True):
+    for tokens, segments in zip(rows["token_ids"], rows["segment_ids"], strict=True):
         for segment in set(segments) - {0}:
             (document,) = set(tokens[segments == segment])
             found[document] = (segments == segment).sum()
@@ -161,16 +169,17 @@ def test_a_small_set_is_packed_several_times_and_trained_as_often_as_asked(prepr
 
 def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
     rows = best_fit(*triples_of([5, 3, 6, 8]), 8)
-    (tokens, target, weight), sizes = triples_of([5, 9, 40, 3])
-    text = flow((tokens + 100, target + 100, weight), sizes, 6)
+    columns, sizes = triples_of([5, 9, 40, 3])
+    moved = {name: columns[name] + 100 for name in ("token_ids", "target")}
+    text = flow({**columns, **moved}, sizes, 6)
     filled = fill_gaps(rows, text, 0.5, start_token_id=103)
-    is_gap = rows.segment_ids == 0
+    is_gap = rows["segment_ids"] == 0
     assert is_gap.any() and filled.fill == 1
-    for name, array in vars(filled).items():
-        np.testing.assert_array_equal(array[~is_gap], getattr(rows, name)[~is_gap])
-    assert set(filled.sample_weight[is_gap]) == {0.5}
-    assert (filled.token_ids[is_gap] > 100).all() and (filled.target[is_gap] > 100).all()
-    for segments, gap in zip(filled.segment_ids.astype(int), is_gap, strict=True):
+    for name, array in filled.columns.items():
+        np.testing.assert_array_equal(array[~is_gap], rows[name][~is_gap])
+    assert set(filled["sample_weight"][is_gap]) == {0.5}
+    assert (filled["token_ids"][is_gap] > 100).all() and (filled["target"][is_gap] > 100).all()
+    for segments, gap in zip(filled["segment_ids"].astype(int), is_gap, strict=True):
         assert (np.diff(segments) >= 0).all() and segments[0] == 1
         assert not set(segments[gap]) & set(segments[~gap])
 
@@ -182,16 +191,16 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
     columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
     text = flow(columns, sizes, 8)
     filled = fill_gaps(rows, text, 0.5, start_token_id=999)
-    assert (filled.segment_ids > 0).all() and filled.segment_ids.max() < 17
+    assert (filled["segment_ids"] > 0).all() and filled["segment_ids"].max() < 17
     for own, segments, tokens in zip(
-        rows.segment_ids, filled.segment_ids, filled.token_ids, strict=True
+        rows["segment_ids"], filled["segment_ids"], filled["token_ids"], strict=True
     ):
         assert set(np.diff(segments.astype(int))) <= {0, 1}
         assert not set(segments[own == 0]) & set(segments[own > 0])
         for segment in set(segments[own == 0]):  # one piece: of one row of the text, in order
             piece = tokens[segments == segment]
             assert any(
-                (row[i : i + len(piece)] == piece).all() for row in text.token_ids
+                (row[i : i + len(piece)] == piece).all() for row in text["token_ids"]
                 for i in range(9 - len(piece))
             )  # fmt: skip
 
@@ -199,8 +208,8 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
 def test_rows_come_back_from_disk(tmp_path):
     rows = best_fit(*triples_of([5, 3, 9]), 16)
     rows.save(tmp_path / "rows")
-    for name, array in vars(Rows.load(tmp_path / "rows")).items():
-        np.testing.assert_array_equal(array, getattr(rows, name))
+    for name, array in PackedDataset.load(tmp_path / "rows").columns.items():
+        np.testing.assert_array_equal(array, rows[name])
 
 
 def test_no_row_is_all_unweighted_and_bytes_are_counted(tokenizer):
@@ -208,7 +217,7 @@ def test_no_row_is_all_unweighted_and_bytes_are_counted(tokenizer):
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, 32, eos_weight=0.0)
     prepared = prepare_conversations(conversations, preprocessor)
     assert prepared.cuts["rows dropped"] == 1
-    assert prepared.rows.sample_weight.any(axis=1).all()
+    assert prepared.rows["sample_weight"].any(axis=1).all()
     assert prepared.scored_bytes == len("đáp".encode())
 
 
@@ -234,43 +243,21 @@ def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
     assert seen == list(range(1, 11))
 
 
-def test_short_steps_hold_the_same_tokens_once_each_in_halves_that_do_not_see_each_other():
-    rows = flow(*triples_of([5, 3, 9, 17] * 9), 8)
-    batch_size, n_short = 3, 8
+def test_a_column_of_a_task_is_an_input_of_the_step(tmp_path):
+    columns, sizes = triples_of([5, 3, 9])
+    rows = flow({**columns, "margin": columns["token_ids"] / 2}, sizes, 4)
+    rows.save(tmp_path / "rows")
+    for x, _, _ in training_batches(PackedDataset.load(tmp_path / "rows"), 2, 0, 0, 3):
+        assert x["margin"].dtype == "float32"
+        np.testing.assert_array_equal(x["margin"], np.array(x["token_ids"]) / 2)
 
-    def read(start, stop, short_steps=n_short):
-        batches = training_batches(rows, batch_size, 4, start, stop, short_steps=short_steps)
-        return [
-            tuple(np.array(a) for a in (x["token_ids"], x["padding_mask"], y, w))
-            for x, y, w in batches
-        ]
 
-    short, whole = read(0, 14), read(0, 14, 0)
-    for a, b in zip(short[5:], read(5, 14), strict=True):  # a function of seed and step
-        np.testing.assert_array_equal(a, b)
-    for a, b in zip(short[n_short:], whole[n_short:], strict=True):  # then as ever
-        np.testing.assert_array_equal(a, b)
-    for half in (slice(0, 4), slice(4, 8)):
-        # As many breaks between documents, and each token with its target and its weight.
-        of_short, of_whole = (
-            sorted(
-                [*ids[half], *target[half], *weight[half], *(np.diff(segments[half]) != 0)]
-                for batch in batches[:n_short]
-                for ids, segments, target, weight in zip(*batch, strict=True)
-            )
-            for batches in (short, whole)
-        )
-        assert of_short == of_whole
-    as_they_were = {tuple(ids) for batch in whole for ids in batch[0]}
-    mixed = [
-        segments
-        for batch in short[:n_short]
-        for ids, segments in zip(*batch[:2], strict=True)
-        if tuple(ids) not in as_they_were
-    ]
-    assert len(mixed) > n_short
-    for segments in mixed:
-        assert not set(segments[:4]) & set(segments[4:]) - {0}
+def test_a_model_that_cannot_tell_documents_apart_gets_each_in_a_row_by_itself():
+    rows = one_a_row(*triples_of([5, 3, 9]), 4)
+    assert rows["token_ids"].tolist() == [
+        [1] * 4, [1, 0, 0, 0], [2, 2, 2, 0], [3] * 4, [3] * 4, [3, 0, 0, 0],
+    ]  # fmt: skip
+    assert rows["segment_ids"].max() == 1 and rows.tokens == 17
 
 
 def test_samples_are_what_their_grammar_makes():

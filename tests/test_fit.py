@@ -22,7 +22,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
-from keras_vngpt.training.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
+from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -85,20 +85,19 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings["skip"] = ["finetune", "export"]
     other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
     assert losses(other)[0] != losses(a)[0]
-    settings["pretrain"]["short_sequences"] = 0.0  # the first steps are others without
-    whole = keras_vngpt.fit(folder=str(tmp_path), name="d", **settings)
-    assert losses(whole)[0] != losses(a)[0]
-    settings["pretrain"]["soft_targets"] = 0.0  # the steps are the same, and lead elsewhere
-    plain = keras_vngpt.fit(folder=str(tmp_path), name="e", **settings)
-    assert losses(plain)[0] == losses(whole)[0] and losses(plain)[1:] != losses(whole)[1:]
+    settings["pretrain"]["soft_targets"] = 0.0  # the first step is the same, and leads elsewhere
+    plain = keras_vngpt.fit(folder=str(tmp_path), name="d", **settings)
+    assert losses(plain)[0] == losses(a)[0] and losses(plain)[1:] != losses(a)[1:]
 
 
-def test_a_new_model_starts_from_company_and_its_tokens_learn_from_each_other(tmp_path):
-    """What `model.embeddings` and `pretrain.token_features` say, seen in the weights of a run."""
+def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_other(tmp_path):
+    """What `model.embeddings` and `model.token_features` say, seen in the weights of a run."""
 
     def embeddings(name, **more):
         settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
-        settings["model"] = {**SETTINGS["model"], "embeddings": more.pop("start", "cooccurrence")}
+        own = {"embeddings": "cooccurrence", "token_features": True}
+        own |= {name: more.pop(name) for name in list(more) if name in own}
+        settings["model"] = {**SETTINGS["model"], **own}
         settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.1, "prompts": [], **more}
         run = keras_vngpt.fit(folder=str(tmp_path), name=name, **settings)
         model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "pretrain"))
@@ -108,7 +107,7 @@ def test_a_new_model_starts_from_company_and_its_tokens_learn_from_each_other(tm
 
     still = {"learning_rate": 1e-9, "weight_decay": 0.0}
     start, pieces = embeddings("start", **still)
-    by_chance, _ = embeddings("chance", start="random", **still)
+    by_chance, _ = embeddings("chance", embeddings="random", **still)
     assert abs(by_chance.std() / 0.02 - 1) < 0.05
     low, high = (STD * (1 + noise**2) ** 0.5 for noise in (NOISE, NOISE_OF_SIGNS))
     assert low < start.std() < high
@@ -317,6 +316,8 @@ def line_of(*arguments, cwd):
         (["--config", "bad.yaml"], "bad.yaml:2: pretrain.batch: unknown setting"),
         (["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)"),
         (["--skip", "pretrain", "finetune"], "skip: leaves nothing to train"),
+        (["--stages", "pretrian"], "stages: must be 'pretrain' or 'finetune'"),
+        (["--devices", "3"], "devices: must divide the rows that are computed at once, 16 in"),
         (["--finetune.epochs", "inf"], "finetune.epochs: must be"),
         (["--seed", str(2**80)], "seed: must be less than"),
         (
@@ -422,9 +423,9 @@ def test_a_damaged_run_is_not_gone_on_with(run, tmp_path, name, damage, told):
     """Before the fine-tuning, and in whatever folder it stands now."""
     folder = tmp_path / "moved" / "small"
     shutil.copytree(run, folder)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    del metrics["seconds.finetune"]
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    phases = json.loads((folder / "phases.json").read_text())
+    phases["finetune"]["done"] = False
+    (folder / "phases.json").write_text(json.dumps(phases))
     damage(folder / name)
     with pytest.raises(UserError, match=told) as caught:
         keras_vngpt.fit(folder=str(tmp_path / "moved"), name="small", **SETTINGS)

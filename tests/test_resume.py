@@ -18,7 +18,7 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import write_checksums
-from keras_vngpt.interruption import Signals, Terminated
+from keras_vngpt.interruption import Interruption, Terminated
 from keras_vngpt.training.checkpoint import read_state, write_state
 
 TINY = {
@@ -31,7 +31,6 @@ TINY = {
         "batch_size": 4,
         "dropout": 0.1,
         "checkpoint_minutes": 0,
-        "validation_rows": 16,
         "prompts": [],
     },
 }
@@ -106,17 +105,16 @@ def test_sigterm_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole):
 @pytest.mark.parametrize(
     "number, error", [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
 )
-def test_a_signal_counts_even_where_python_ignores_exceptions(number, error):
-    class Interrupted:
-        def __del__(self):
+def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not(number, error):
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        signal.raise_signal(number)
+        with pytest.raises(error) as raised:
             signal.raise_signal(number)
-
-    hook = sys.unraisablehook
-    with pytest.raises(error) as raised, Signals():
-        Interrupted()
-        time.sleep(20)
-    assert raised.type is error
-    assert sys.unraisablehook is hook
+        assert raised.type is error
+        with pytest.raises(error):
+            interruption.check()
+    assert signal.getsignal(number) is before
 
 
 def test_damaged_states_are_passed_over_and_so_many_are_kept(tmp_path, whole):
@@ -141,7 +139,7 @@ def test_damaged_states_are_passed_over_and_so_many_are_kept(tmp_path, whole):
     last.mkdir()
     done = verb("fit", "--config", path)
     assert done.returncode == 0 and done.stdout.count("passed over") == 2
-    assert "no saved state is good: this stage begins anew" in done.stdout
+    assert "no saved state is good: this task begins anew" in done.stdout
     assert same(run, whole)
 
 
@@ -186,7 +184,7 @@ def test_a_batch_that_is_not_finite_is_left_out_and_training_goes_on(tmp_path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("keras_vngpt.runs.fit.run_stage", stop)
+        patch.setattr("keras_vngpt.runs.phases.train_task", stop)
         keras_vngpt.fit(folder=str(tmp_path), name="run", **TINY)
     weight = np.load(tmp_path / "run/work/pretrain/train/sample_weight.npy", mmap_mode="r+")
     weight[500, 10] = np.inf

@@ -89,7 +89,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         if self.separator is None:
             separator = [special.sep_token_id]
         else:
-            separator = [int(i) for i in np.ravel(special(self.separator))]
+            with tf.init_scope():  # a graph may be the first to ask
+                separator = [int(i) for i in np.ravel(special(self.separator))]
         start = [] if special.start_token_id is None else [special.start_token_id]
         return start, separator, [special.end_token_id]
 
