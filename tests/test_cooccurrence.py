@@ -4,7 +4,7 @@ import numpy as np
 from conftest import make_model
 
 from keras_vngpt.runs.counting import OF_OFTEN_SEEN, SEEN_OFTEN, start_embeddings
-from keras_vngpt.training.cooccurrence import (
+from keras_vngpt.training.recipe.cooccurrence import (
     NOISE,
     STD,
     add_noise,

@@ -22,7 +22,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
-from keras_vngpt.training.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
+from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "

@@ -10,7 +10,7 @@ import pytest
 from keras_vngpt.data.pipeline import with_soft_share
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.training.ngrams import AFTER_ONE, AFTER_TWO, DISCOUNT, FEWEST, NGrams
+from keras_vngpt.training.recipe.ngrams import AFTER_ONE, AFTER_TWO, DISCOUNT, FEWEST, NGrams
 from keras_vngpt.training.trainer import Trainer
 
 

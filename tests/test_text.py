@@ -8,7 +8,7 @@ import sentencepiece
 
 from keras_vngpt import train_tokenizer
 from keras_vngpt.errors import UserError
-from keras_vngpt.text.features import piece_features, split_syllable, token_features
+from keras_vngpt.training.recipe.token_features import piece_features, split_syllable, token_features
 from keras_vngpt.text.normalization import (
     canonical,
     prevailing_tone_placement,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -21,22 +20,16 @@ from keras_vngpt.training.optimizers import LinearDecay, make_optimizer
 RNG = np.random.default_rng(0)
 
 
-def steps(*arguments, backend="tensorflow", wait=True):
+def steps(*arguments, backend="tensorflow"):
     """Twenty steps in a process of their own: losses, and some of the weights."""
-    process = subprocess.Popen(
+    done = subprocess.run(
         [sys.executable, ROOT / "tests/steps.py", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend},
     )
-    return finished(process) if wait else process
-
-
-def finished(process):
-    said, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    figures = json.loads(said.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
     assert len(figures["losses"]) == 20
     return figures
 
@@ -75,19 +68,6 @@ def test_dropout_is_the_same_when_activations_are_made_again():
 @pytest.mark.parametrize("arguments", [[], ["--gradient_accumulation_steps", 4]])
 def test_jax_and_tensorflow_take_the_same_steps(plain, arguments):
     assert_equal(steps(*arguments, backend="jax"), plain)
-
-
-def test_two_processes_are_one(plain):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    both = [
-        steps("--processes", 2, "--process", i, "--port", port, backend="jax", wait=False)
-        for i in (0, 1)
-    ]
-    first, second = map(finished, both)
-    assert first == second
-    assert_equal(first, plain)
 
 
 def head(dtype, positions=50, hidden_dim=8, vocabulary_size=30):

@@ -7,15 +7,15 @@ import numpy as np
 from keras_vngpt.data.pipeline import training_batches
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write
-from keras_vngpt.text.features import token_features
-from keras_vngpt.training.cooccurrence import (
+from keras_vngpt.training.recipe.token_features import token_features
+from keras_vngpt.training.recipe.cooccurrence import (
     STD,
     WINDOW,
     add_noise,
     company_classes,
     cooccurrence_embeddings,
 )
-from keras_vngpt.training.ngrams import NGrams
+from keras_vngpt.training.recipe.ngrams import NGrams
 
 POSITIONS_COUNTED = 10_000_000  # at most, of the text
 SEEN_OFTEN = 100  # times that a token is seen, on average

@@ -20,7 +20,7 @@ from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
-from keras_vngpt.text.features import token_features
+from keras_vngpt.training.recipe.token_features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.stage import Plan, train_stage
 

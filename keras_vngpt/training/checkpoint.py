@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write, remove
+from keras_vngpt.training.optimizers import is_between_steps
 
 SHARE = 0.02  # of the time may go into writing
 DIGEST_SIZE = 32
@@ -118,8 +119,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.signals.hold()  # until optimizer, metrics and curve are at one step
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.micro_step):
-            return  # within a step
+        if not is_between_steps(self.model.optimizer):
+            return
         if time.monotonic() - self._last >= 60 * self.minutes and self._has_time():
             self.save()
         self.signals.release()

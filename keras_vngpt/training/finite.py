@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_vngpt.errors import UserError
+from keras_vngpt.training.optimizers import is_between_steps, skipped_in_a_row, steps_taken
 
-IN_A_ROW = 3  # steps that `MuonAdamW` leaves out before training ends
+IN_A_ROW = 3  # steps that `Muon` leaves out before training ends
 EVERY = 10  # steps from one look to the next
 
 
@@ -24,8 +25,8 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         self.stage, self.curves, self.explain = stage, curves, explain
 
     def on_train_batch_end(self, batch, logs=None):
-        every = EVERY * self.model.optimizer.gradient_accumulation_steps
-        if self.curves.state["steps"] % every == 0:  # the same steps when training was interrupted
+        optimizer = self.model.optimizer  # the same steps when training was interrupted
+        if is_between_steps(optimizer) and steps_taken(optimizer) % EVERY == 0:
             self.look()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -37,9 +38,10 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         Raises:
             UserError: they were left out.
         """
-        step, skipped = (int(getattr(self.model.optimizer, n)) for n in ("iterations", "skipped"))
+        optimizer = self.model.optimizer
+        step, skipped = steps_taken(optimizer), skipped_in_a_row(optimizer)
         if skipped >= IN_A_ROW:
-            rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            rate = float(ops.convert_to_numpy(optimizer.learning_rate))
             raise UserError(
                 f"{self.stage}: the gradients are not finite, {skipped} steps in a row, the last "
                 f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "

@@ -18,7 +18,7 @@ from keras_vngpt.training.callbacks import History, SampleAnswers, Throughput, V
 from keras_vngpt.training.checkpoint import Checkpoint
 from keras_vngpt.training.finite import StopWhereNotFinite
 from keras_vngpt.training.memory import check_memory
-from keras_vngpt.training.optimizers import make_optimizer
+from keras_vngpt.training.optimizers import LossScale, make_optimizer
 from keras_vngpt.training.trainer import Trainer
 
 LAST_SOFT_SHARE = 0.2  # of the first, at the end
@@ -131,18 +131,9 @@ def train_stage(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     check_memory(stage, model, plan)
-    optimizer = make_optimizer(
-        settings.optimizer,
-        settings.learning_rate,
-        plan.steps,
-        settings.warmup,
-        settings.final_learning_rate,
-        settings.weight_decay,
-        settings.clip_norm,
-        plan.gradient_accumulation_steps,
-        scale_loss=model.backbone.dtype_policy.name == "mixed_float16",
-        token_features=token_features,
-    )
+    optimizer = make_optimizer(settings, plan.steps, token_features)
+    if model.backbone.dtype_policy.name == "mixed_float16":
+        optimizer = LossScale(optimizer)
     trainer = Trainer(model, ngrams)
     trainer.compile(optimizer=optimizer, jit_compile=compiles(settings.jit_compile))
     batches, scores = evaluation_batches(validation_rows, plan.batch_size), Scores(model)
