@@ -50,8 +50,8 @@ def main():
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
     from keras_vngpt.training.devices import replicas
-    from keras_vngpt.training.recipe.ngrams import NGrams
     from keras_vngpt.training.optimizers import make_optimizer
+    from keras_vngpt.training.recipe.ngrams import NGrams
     from keras_vngpt.training.trainer import Trainer
 
     def fixed(index, shape):

@@ -20,8 +20,8 @@ from keras_vngpt.runs.origins import origins
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import architecture
-from keras_vngpt.training.recipe.token_features import token_features
 from keras_vngpt.text.tokenizer import load_tokenizer
+from keras_vngpt.training.recipe.token_features import token_features
 from keras_vngpt.training.stage import Plan, train_stage
 
 EXCERPT = 24  # new tokens of a sample that goes on from a beginning
@@ -43,7 +43,7 @@ def run_stage(stage, run, settings):
     model = make_model(stage, run, settings, start)
     announce(stage, plan, model)
     if start is None:
-        features, ngrams = count(stage, run, settings, model, rows, plan, mixture)
+        features, ngrams = count(stage, settings, model, rows, plan, mixture)
     else:
         features, ngrams = token_features(model.preprocessor.tokenizer), None
     print()

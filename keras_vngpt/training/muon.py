@@ -1,27 +1,25 @@
 """Keras's Muon, with what training here needs besides."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_vngpt.training.devices import sum_over_replicas
 from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.recipe.feature_sums import FeatureSums
+from keras_vngpt.training.updates import global_norm, moment_updates, moved
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
 class Muon(keras.optimizers.Muon):
     """Muon for hidden 2-D kernels, AdamW for embeddings, norms and biases.
 
-    It does what `keras.optimizers.Muon` does, but for this:
-
-    - A step whose gradients are not finite changes nothing but the number of steps.
-    - Gradients are summed over replicas before their norm is taken. Keras clips those of each
-      replica by themselves, and cannot accumulate on several.
-    - A learning rate schedule counts steps, not the parts that gradients are accumulated over.
-    - Norms and biases do not decay.
-    - Tokens that share features learn from each other: the embeddings move as the sums of a vector
-      for the token and one for each of its features would. Nothing is added to the model.
-    - Element-wise work goes through memory once.
+    Other than in `keras.optimizers.Muon`, a step whose gradients are not finite changes nothing but
+    the number of steps; gradients are summed over replicas before they are clipped, and accumulate
+    on several replicas too; a schedule counts steps, not the parts of one; norms and biases do not
+    decay. Tokens that share features learn from each other: their embeddings move as the sums of a
+    vector for the token and one for each feature would; nothing is added to the model.
 
     Args:
         token_features: optional int array [pairs, 2] of a token and a feature of it, in order.
@@ -34,8 +32,7 @@ class Muon(keras.optimizers.Muon):
         >>> model.compile(optimizer=Muon(6e-3, exclude_layers=["bias$", "lora"]))
 
     References:
-        - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), Muon.
-        - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), its scale for each matrix.
+        - [Liu et al., 2025](https://arxiv.org/abs/2502.16982), the scale for each matrix.
         - [Bojanowski et al., 2017](https://arxiv.org/abs/1607.04606), sums of features.
     """
 
@@ -67,49 +64,45 @@ class Muon(keras.optimizers.Muon):
         super()._backend_apply_gradients(sum_over_replicas(grads), variables)
 
     def _backend_increment_gradient_accumulators(self, grads, sums):
-        for grad, so_far in zip(grads, sums, strict=True):
-            so_far.assign(so_far + grad)
+        _assign(sums, [s + g for s, g in zip(sums, grads, strict=True)])
 
     def _clip_gradients(self, grads):
-        return grads  # they are clipped and weights decay within the step
+        return grads  # the step clips, and lets weights decay
 
     def _apply_weight_decay(self, variables):
         pass
 
     def _backend_update_step(self, grads, variables, learning_rate):
-        norm = _norm(grads)
-        is_finite = ops.isfinite(norm)
-        taken = ops.cast(is_finite, "float32")
-        clip = ops.minimum(1.0, (self.global_clipnorm or float("inf")) / (norm + 1e-12))
+        norm = global_norm(grads)
+        taken = ops.cast(ops.isfinite(norm), "float32")  # where it is 0, all stays as it was
+        clip = ops.minimum(1.0, (self.global_clipnorm or math.inf) / (norm + 1e-12))
         rate = taken * ops.cast(learning_rate, "float32")
         step = ops.cast(self.iterations + 1, "float32")
         correction = ops.sqrt(1 - self.adam_beta_2**step) / (1 - self.adam_beta_1**step)
 
-        sums = [self.features.of_tokens(g) for g, v in zip(grads, variables) if self._has_features(v)]
-        moments = [self._moments(v) for v in variables] + [self.feature_moments] * len(sums)
+        places = [self._get_variable_index(v) for v in variables]
+        moments = [[self.momentums[i], self.adam_velocities[i]] for i in places]
+        moments = [[m] if v is None else [m, v] for m, v in moments]
+        shared = [i for i, v in enumerate(variables) if self._has_features(v)]
+        grads = [*grads, *(self.features.of_tokens(grads[i]) for i in shared)]
+        moments += [self.feature_moments for _ in shared]
         decays = self.momentum, self.adam_beta_1, self.adam_beta_2
-        found = fused(_updates)(moments, [*grads, *sums], clip, taken, decays, self.epsilon)
-        for variable, value in zip(sum(moments, []), sum((new for _, new in found), [])):
-            variable.assign(value)
+        new, updates = fused(moment_updates)(moments, grads, clip, taken, decays, self.epsilon)
+        for i in shared:
+            updates[i] += self.features.to_tokens(updates.pop(), variables[i].shape[0])
 
-        updates, sizes, kept = [], [], []
-        for variable, (update, new) in zip(variables, found):
-            is_muon = len(new) == 1
+        rates, kept = [], []
+        for i, variable in enumerate(variables):
+            is_muon = len(moments[i]) == 1
             if is_muon:
-                update = self.lr_adjust(self.zeropower_via_newtonschulz5(update, self.ns_steps))
-            if self._has_features(variable):
-                update = update + self.features.to_tokens(found[-1][0], variable.shape[0])
+                update = self.zeropower_via_newtonschulz5(updates[i], self.ns_steps)
+                updates[i] = self.lr_adjust(update)
+            rates.append(rate if is_muon else rate * self.adam_lr_ratio * correction)
             decay = self.weight_decay if is_muon else self.adam_weight_decay
-            updates.append(update)
-            sizes.append(rate if is_muon else rate * self.adam_lr_ratio * correction)
-            kept.append(1 - rate * decay * _decays(variable))
-        for variable, value in zip(variables, fused(_moved)(variables, updates, sizes, kept)):
-            variable.assign(value)
-        self.skipped.assign(ops.where(is_finite, 0, self.skipped + 1))
-
-    def _moments(self, variable):
-        i = self._get_variable_index(variable)
-        return [m for m in (self.momentums[i], self.adam_velocities[i]) if m is not None]
+            kept.append(1 - rate * (decay or 0.0) * _decays(variable))
+        _assign(variables, fused(moved)(variables, updates, rates, kept))
+        _assign(sum(moments, []), sum(new, []))
+        self.skipped.assign(ops.where(taken > 0, 0, self.skipped + 1))
 
     def get_config(self):
         features = self.features and self.features.pairs.tolist()
@@ -120,28 +113,7 @@ def _decays(variable):
     return len(variable.shape) == 2 and not variable.path.endswith("bias")
 
 
-def _norm(grads):
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads))
-
-
-def _updates(moments, grads, clip, taken, decays, epsilon):
-    momentum, beta_1, beta_2 = decays
-    found = []
-    for old, g in zip(moments, grads, strict=True):
-        g = ops.where(taken > 0, g * ops.cast(clip, g.dtype), ops.zeros_like(g))
-        if len(old) == 1:
-            m = old[0] * ops.cast(1 - taken * (1 - momentum), g.dtype) + g
-            found.append((g + m * momentum, [m]))
-        else:
-            m, v = old
-            m = m + (g - m) * ops.cast(taken * (1 - beta_1), g.dtype)
-            v = v + (ops.square(g) - v) * ops.cast(taken * (1 - beta_2), g.dtype)
-            found.append((m / (ops.sqrt(v) + epsilon), [m, v]))
-    return found
-
-
-def _moved(variables, updates, sizes, kept):
-    return [
-        v * ops.cast(k, v.dtype) - u * ops.cast(s, v.dtype)
-        for v, u, s, k in zip(variables, updates, sizes, kept, strict=True)
-    ]
+def _assign(variables, values):
+    """Each replica its own copy, of equal values: within a condition Keras's own way fails."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -74,7 +74,8 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
             self.build(trainable_variables)
         (faults,) = sum_over_replicas([1.0 - ops.cast(self.check_finite(grads), "float32")])
         scale, counter = (ops.convert_to_tensor(v) for v in (self.dynamic_scale, self.step_counter))
-        self.inner_optimizer.apply([None if g is None else g / ops.cast(scale, g.dtype) for g in grads], trainable_variables)
+        grads = [None if g is None else g / ops.cast(scale, g.dtype) for g in grads]
+        self.inner_optimizer.apply(grads, trainable_variables)
         is_finite, grows = faults == 0, counter + 1 == self.dynamic_growth_steps
         factor = ops.where(is_finite, ops.where(grows, 2.0, 1.0), 0.5)
         self.dynamic_scale.assign(scale * factor)
@@ -132,7 +133,7 @@ def is_between_steps(optimizer):
 
 
 def skipped_in_a_row(optimizer):
-    """How many of the last steps were left out, where a loss scale that is too large is no reason."""
+    """How many of the last steps were left out and no loss scale that was too large explains."""
     if float(getattr(optimizer, "dynamic_scale", 1.0)) > 1.0:
         return 0
     return int(getattr(optimizer, "inner_optimizer", optimizer).skipped)

@@ -26,7 +26,7 @@ class Trainer(keras.Model):
 
     Example:
         >>> trainer = Trainer(model)
-        >>> trainer.compile(optimizer=MuonAdamW(6e-3))
+        >>> trainer.compile(optimizer=Muon(6e-3))
         >>> trainer.fit(normalized(training_batches(rows, 16, seed=0, start=0, stop=100)))
     """
 
