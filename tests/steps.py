@@ -2,7 +2,7 @@
 
     python tests/steps.py --gradient_accumulation_steps 4
     python tests/steps.py --replicas 2
-    KERAS_BACKEND=jax python tests/steps.py --processes 2 --process 0 --port 12345
+    KERAS_BACKEND=jax python tests/steps.py
 
 What the tests of equivalence compare; each line runs in a process of its own, because devices and
 backend are chosen before anything else.
@@ -10,7 +10,7 @@ backend are chosen before anything else.
 
 import argparse
 import json
-import os
+from types import SimpleNamespace
 
 BATCH, LENGTH, VOCABULARY = 8, 24, 64
 
@@ -37,18 +37,11 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--process", type=int, default=0)
-    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--gradient_checkpointing", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", default="muon")
     given = parser.parse_args()
 
-    if os.environ.get("KERAS_BACKEND") == "jax" and given.processes > 1:
-        import jax
-
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
     import keras
     import numpy as np
     import tensorflow as tf
@@ -56,13 +49,10 @@ def main():
     from keras_vngpt.data.pipeline import normalized, with_soft_share
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
-    from keras_vngpt.training.devices import processes, replicas
-    from keras_vngpt.training.ngrams import NGrams
+    from keras_vngpt.training.devices import replicas
     from keras_vngpt.training.optimizers import make_optimizer
+    from keras_vngpt.training.recipe.ngrams import NGrams
     from keras_vngpt.training.trainer import Trainer
-
-    if given.processes > 1:
-        processes(given.processes, given.process, given.port)
 
     def fixed(index, shape):
         """The same weights on every backend."""
@@ -78,15 +68,17 @@ def main():
             gradient_checkpointing=given.gradient_checkpointing, dropout=given.dropout,
         )  # fmt: skip
         ngrams = NGrams(x["token_ids"], x["padding_mask"], VOCABULARY)
-        trainer = Trainer(VnGPTCausalLM(backbone), ngrams)
+        trainer = Trainer(VnGPTCausalLM(backbone), ngrams=ngrams)
         for i, weight in enumerate(backbone.weights):
             if len(weight.shape) == 2:
                 weight.assign(fixed(i, weight.shape))
-        optimizer = make_optimizer(
-            given.optimizer, 1e-2, given.steps,
+        settings = SimpleNamespace(
+            optimizer=given.optimizer, learning_rate=1e-2, warmup=0.01, final_learning_rate=0.0,
+            weight_decay=0.01, clip_norm=1.0,
             gradient_accumulation_steps=given.gradient_accumulation_steps,
-            token_features=[[token, token % 7] for token in range(5, VOCABULARY)],
         )  # fmt: skip
+        features = [[token, token % 7] for token in range(5, VOCABULARY)]
+        optimizer = make_optimizer(settings, given.steps, features)
         trainer.compile(optimizer=optimizer, jit_compile=keras.config.backend() != "tensorflow")
     for i, variable in enumerate(v for v in trainer.variables if "seed" in v.path):
         variable.assign([0, i])

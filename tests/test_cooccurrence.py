@@ -1,24 +1,25 @@
-"""What tokens stand near: embeddings to start from and classes, and nothing across documents."""
+"""Embeddings to start from: what stands near the same tokens is alike, and documents are apart."""
 
 import numpy as np
 from conftest import make_model
 
-from keras_vngpt.runs.counting import OF_OFTEN_SEEN, SEEN_OFTEN, start_embeddings
-from keras_vngpt.training.cooccurrence import (
+from keras_vngpt.training.recipe.cooccurrence import (
     NOISE,
+    OF_OFTEN_SEEN,
+    SEEN_OFTEN,
     STD,
     add_noise,
-    company_classes,
     cooccurrence_embeddings,
+    start_embeddings,
 )
 
 
-def likeness(embeddings, a, b):
+def cosine(embeddings, a, b):
     a, b = embeddings[a], embeddings[b]
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def two_companies():
+def two_contexts():
     """1 and 2 stand between 10 to 19, 3 and 4 between 20 to 29; 0 and the rest nowhere."""
     rng = np.random.default_rng(0)
     return np.array(
@@ -30,31 +31,18 @@ def two_companies():
     )
 
 
-def test_tokens_that_keep_the_same_company_begin_near_each_other():
-    rows = two_companies()
+def test_tokens_that_stand_near_the_same_ones_begin_near_each_other():
+    rows = two_contexts()
     embeddings = cooccurrence_embeddings(rows, np.ones_like(rows), 40, 64)
     assert embeddings.shape == (40, 64) and abs(embeddings.std() / STD - 1) < 0.1
-    same = likeness(embeddings, 1, 2), likeness(embeddings, 3, 4)
-    others = [likeness(embeddings, a, b) for a in (1, 2) for b in (3, 4)]
+    same = cosine(embeddings, 1, 2), cosine(embeddings, 3, 4)
+    others = [cosine(embeddings, a, b) for a in (1, 2) for b in (3, 4)]
     assert min(same) > max(others) + 0.3
     again = cooccurrence_embeddings(rows, np.ones_like(rows), 40, 64)
     np.testing.assert_array_equal(embeddings, again)
-    # Words stay nearer to each other than digits, which must be told apart.
-    apart = add_noise(embeddings, [1, 2])
-    assert likeness(apart, 1, 2) > likeness(apart, 3, 4) + 0.1
-
-
-def test_tokens_that_keep_the_same_company_are_of_one_class():
-    rows = two_companies()
-    embeddings = cooccurrence_embeddings(rows, np.ones_like(rows), 400, 64)
-    embeddings[30:] = np.repeat(embeddings[1:5], 93, axis=0)[: 400 - 30]  # enough for classes
-    counts = np.bincount(rows.ravel(), minlength=400)
-    pairs = company_classes(embeddings, counts)
-    classes = {t: {c for token, c in pairs if token == t} for t in (0, 1, 2, 3, 4)}
-    assert classes[1] & classes[2] and classes[3] & classes[4] and not classes[0]
-    assert not (classes[1] | classes[2]) & (classes[3] | classes[4])
-    np.testing.assert_array_equal(pairs, company_classes(embeddings, counts))
-    assert not len(company_classes(np.zeros((10, 4)), np.zeros(10)))
+    # Words stay nearer to each other than digits, which must not begin alike.
+    noisy = add_noise(embeddings, [1, 2])
+    assert cosine(noisy, 1, 2) > cosine(noisy, 3, 4) + 0.1
 
 
 def test_a_start_is_larger_and_looks_further_where_tokens_are_seen_often(preprocessor):

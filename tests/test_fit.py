@@ -22,7 +22,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
-from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_SIGNS, STD
+from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_OTHERS, STD
 
 FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
@@ -109,7 +109,7 @@ def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_oth
     start, pieces = embeddings("start", **still)
     by_chance, _ = embeddings("chance", embeddings="random", **still)
     assert abs(by_chance.std() / 0.02 - 1) < 0.05
-    low, high = (STD * (1 + noise**2) ** 0.5 for noise in (NOISE, NOISE_OF_SIGNS))
+    low, high = (STD * (1 + noise**2) ** 0.5 for noise in (NOISE, NOISE_OF_OTHERS))
     assert low < start.std() < high
 
     pairs = [

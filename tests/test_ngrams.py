@@ -10,7 +10,7 @@ import pytest
 from keras_vngpt.data.pipeline import with_soft_share
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.training.ngrams import AFTER_ONE, AFTER_TWO, DISCOUNT, FEWEST, NGrams
+from keras_vngpt.training.recipe.ngrams import AFTER_ONE, AFTER_TWO, DISCOUNT, FEWEST, NGrams
 from keras_vngpt.training.trainer import Trainer
 
 
@@ -120,7 +120,7 @@ def test_a_model_learns_what_followed_elsewhere():
     def learned(share):
         random.seed(0)  # `set_random_seed` would end the life of the tokenizers of other tests
         backbone = VnGPTBackbone(16, num_layers=1, num_heads=1, hidden_dim=8, intermediate_dim=8)
-        trainer = Trainer(VnGPTCausalLM(backbone), ngrams)
+        trainer = Trainer(VnGPTCausalLM(backbone), ngrams=ngrams)
         trainer.compile(optimizer=keras.optimizers.Adam(0.03), jit_compile=False)
         given = x | {"soft_share": np.full(4, share, "float32")}
         for _ in range(300):

@@ -8,13 +8,17 @@ import sentencepiece
 
 from keras_vngpt import train_tokenizer
 from keras_vngpt.errors import UserError
-from keras_vngpt.text.features import piece_features, split_syllable, token_features
 from keras_vngpt.text.normalization import (
     canonical,
     prevailing_tone_placement,
     to_old_placement,
 )
 from keras_vngpt.text.tokenizer import CONTROL_SYMBOLS, load_tokenizer
+from keras_vngpt.training.recipe.token_features import (
+    piece_features,
+    split_syllable,
+    token_features,
+)
 
 SENTENCE = "Hòa bình, thủy tinh, khỏe mạnh; hoàn toàn, quý giá, loè loẹt, ệ ỡ Ậ."
 NEW = "Hoà bình, thuỷ tinh, khoẻ mạnh; hoàn toàn, quý giá, loè loẹt, ệ ỡ Ậ."

@@ -1,4 +1,4 @@
-"""On how many devices a step is computed: replicas of one process, or several processes."""
+"""On how many devices of this machine a step is computed."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ def replicas(n=None):
     Example:
         >>> with replicas():
         ...     trainer = Trainer(model)
-        ...     trainer.compile(optimizer=MuonAdamW(6e-3))
+        ...     trainer.compile(optimizer=Muon(6e-3))
     """
     if keras.config.backend() != "tensorflow":
         yield
@@ -37,22 +37,16 @@ def replicas(n=None):
         yield
 
 
-def processes(n, index, port, host="127.0.0.1"):
-    """Make this process one of several that train one model together (JAX).
+def sum_over_replicas(tensors):
+    """Tensors that each replica has its own of, added up; as they are where there is one."""
+    if keras.config.backend() != "tensorflow":
+        return tensors
+    import tensorflow as tf
 
-    Every process is given the same batches; each computes its share of the rows.
-
-    Args:
-        n: int, processes.
-        index: int, which one this is, from 0.
-        port: int, of the first process.
-        host: str, where the first process runs.
-
-    Example:
-        >>> processes(2, index=0, port=12345)
-    """
-    keras.distribution.initialize(f"{host}:{port}", num_processes=n, process_id=index)
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    tensors = [tf.convert_to_tensor(x) for x in tensors]  # gradients of embeddings may be sparse
+    context = tf.distribute.get_replica_context()
+    is_one = context is None or context.num_replicas_in_sync == 1
+    return tensors if is_one else context.all_reduce("SUM", tensors)
 
 
 def _make_logical_processors(tf, n):

@@ -1,11 +1,14 @@
-"""The optimizer of a stage, and how its learning rate goes."""
+"""The optimizer of a task, how its learning rate goes, and how to read it."""
 
 import keras
 from keras import ops
 
-from keras_vngpt.training.muon import MuonAdamW
+from keras_vngpt.training.devices import sum_over_replicas
+from keras_vngpt.training.muon import Muon
 
 ADAM_SHARE = 0.75  # of Muon's learning rate, for embeddings and norms
+BETA_1, BETA_2, MOMENTUM = 0.8, 0.99, 0.85
+NOT_MUON = ["bias$", "lora"]  # matrices by their form alone
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
@@ -48,63 +51,78 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def make_optimizer(
-    name,
-    learning_rate,
-    total_steps,
-    warmup=0.01,
-    final_learning_rate=0.0,
-    weight_decay=0.01,
-    clip_norm=1.0,
-    gradient_accumulation_steps=1,
-    scale_loss=False,
-    token_features=None,
-):
+@keras.saving.register_keras_serializable(package="keras_vngpt")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's dynamic loss scale for float16, which counts the steps that it leaves out too.
+
+    Keras does not show the inner optimizer gradients that are not finite, so neither steps nor the
+    parts of a step would be counted: what comes after would begin in the middle of a batch. `Muon`
+    leaves such a step out by itself.
+
+    Args:
+        inner_optimizer: a `Muon`.
+        **kwargs: as for `keras.optimizers.LossScaleOptimizer`.
+
+    Example:
+        >>> model.compile(optimizer=LossScale(Muon(6e-3)))
+    """
+
+    stateless_apply = keras.optimizers.Optimizer.stateless_apply
+
+    def apply(self, grads, trainable_variables=None):
+        if not self.built:
+            self.build(trainable_variables)
+        (faults,) = sum_over_replicas([1.0 - ops.cast(self.check_finite(grads), "float32")])
+        scale, counter = (ops.convert_to_tensor(v) for v in (self.dynamic_scale, self.step_counter))
+        grads = [None if g is None else g / ops.cast(scale, g.dtype) for g in grads]
+        self.inner_optimizer.apply(grads, trainable_variables)
+        is_finite, grows = faults == 0, counter + 1 == self.dynamic_growth_steps
+        factor = ops.where(is_finite, ops.where(grows, 2.0, 1.0), 0.5)
+        self.dynamic_scale.assign(scale * factor)
+        self.step_counter.assign(ops.where(factor == 1, counter + 1, 0))
+
+
+def make_optimizer(settings, total_steps, token_features=None):
     """Muon or AdamW with linear warm-up and linear decay.
 
     Args:
-        name: "muon" (AdamW for all but the hidden matrices) or "adamw".
-        learning_rate: float, at the end of the warm-up.
+        settings: with `optimizer` ("muon", or "adamw" for all variables), `learning_rate`,
+            `warmup`, `final_learning_rate`, `weight_decay`, `clip_norm` and
+            `gradient_accumulation_steps`, as `TaskSettings` describes them.
         total_steps: int.
-        warmup: float, the share of the steps that warm up.
-        final_learning_rate: float, the last learning rate as a share of `learning_rate`.
-        weight_decay: float, decoupled.
-        clip_norm: float, the largest global norm of the gradients; 0 for no limit.
-        gradient_accumulation_steps: int, batches whose gradients make one step.
-        scale_loss: bool, for float16.
-        token_features: optional, from `keras_vngpt.text.features.token_features`.
+        token_features: optional, from `token_features`.
 
     Returns:
-        A `MuonAdamW`.
+        A `Muon`.
 
     Example:
-        >>> model.compile(optimizer=make_optimizer("muon", 6e-3, total_steps=500))
+        >>> model.compile(optimizer=make_optimizer(settings.pretrain, total_steps=500))
     """
     schedule = LinearDecay(
-        learning_rate, total_steps, int(warmup * total_steps), final_learning_rate
+        settings.learning_rate,
+        total_steps,
+        int(settings.warmup * total_steps),
+        settings.final_learning_rate,
     )
-    return MuonAdamW(
+    is_muon = settings.optimizer == "muon"
+    parts = settings.gradient_accumulation_steps
+    return Muon(
         schedule,
-        adam_share=ADAM_SHARE,
-        matrices=name,
-        weight_decay=weight_decay,
-        global_clipnorm=clip_norm or None,
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        scale_loss=scale_loss,
         token_features=token_features,
+        exclude_layers=NOT_MUON if is_muon else [""],
+        adam_lr_ratio=ADAM_SHARE if is_muon else 1.0,
+        adam_beta_1=BETA_1,
+        adam_beta_2=BETA_2,
+        momentum=MOMENTUM,
+        weight_decay=settings.weight_decay,
+        adam_weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clip_norm or None,
+        gradient_accumulation_steps=parts if parts > 1 else None,
     )
-
-
-_make = make_optimizer
-
-
-def make_optimizer(settings, total_steps, token_features=None):  # noqa: F811
-    return _make(
-        settings.optimizer, settings.learning_rate, total_steps, settings.warmup,
-        settings.final_learning_rate, settings.weight_decay, settings.clip_norm,
-        settings.gradient_accumulation_steps, token_features=token_features,
-    )  # fmt: skip
 
 
 def skipped_in_a_row(optimizer):
-    return int(optimizer.skipped)
+    """How many of the last steps were left out and no loss scale that was too large explains."""
+    if float(getattr(optimizer, "dynamic_scale", 1.0)) > 1.0:
+        return 0
+    return int(getattr(optimizer, "inner_optimizer", optimizer).skipped)

@@ -20,7 +20,7 @@ from keras_vngpt.training.checkpoint import Checkpoint
 from keras_vngpt.training.devices import replicas
 from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.memory import check_memory
-from keras_vngpt.training.optimizers import make_optimizer
+from keras_vngpt.training.optimizers import LossScale, make_optimizer
 from keras_vngpt.training.plan import Plan, print_plan
 from keras_vngpt.training.recipe import make_recipe
 from keras_vngpt.training.trainer import Trainer
@@ -64,6 +64,8 @@ def train(model, task, data, settings, run):
     with replicas(settings.devices):
         trainer = Trainer(model, head, task.loss, recipe.ngrams)
         optimizer = make_optimizer(own, plan.steps, recipe.token_features)
+        if model.backbone.dtype_policy.name == "mixed_float16":
+            optimizer = LossScale(optimizer)
         trainer.compile(optimizer=optimizer, jit_compile=_compiles(own.jit_compile))
         checkpoint.restore(trainer, plan.steps_per_epoch)
     evaluated = checkpoint.state["evaluated_step"]

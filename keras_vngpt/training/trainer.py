@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_vngpt.models.head import Head
+from keras_vngpt.training.fusion import fused
+
 
 class Trainer(keras.Model):
     """A language model for `fit` on triples: the same weights, the head and the loss in one.
@@ -12,23 +15,23 @@ class Trainer(keras.Model):
 
     Args:
         model: a KerasHub `CausalLM`.
-        head: `Head` of the model.
-        loss: as `Task.loss`.
+        head: `Head` of the model; by default its token embedding.
+        loss: as `Task.loss`; by default the cross-entropy of the targets.
         ngrams: optional `NGrams`. Then the part `soft_share` of each target, which
             `with_soft_share` puts into a batch, goes to what followed the same tokens elsewhere;
             the loss that is shown is of the tokens that came, as without.
 
     Example:
-        >>> trainer = Trainer(model, family_of(model).head(model), task.loss)
+        >>> trainer = Trainer(model)
         >>> trainer.compile(optimizer=make_optimizer(settings, total_steps=100))
         >>> trainer.fit(normalized(training_batches(rows, 16, seed=0, start=0, stop=100)))
     """
 
-    def __init__(self, model, head, loss, ngrams=None):
+    def __init__(self, model, head=None, loss=None, ngrams=None):
         super().__init__(name="trainer")
         self.language_model = model
-        self.head = head
-        self.task_loss = loss
+        self.head = head or Head(model.backbone.token_embedding, fuse=fused)
+        self.task_loss = loss or next_token_loss
         self.ngrams = ngrams
 
     def call(self, x, training=None):
@@ -43,3 +46,8 @@ class Trainer(keras.Model):
     def _soft_targets(self, token_ids, padding_mask, soft_share, **others):
         ids, shares = self.ngrams.successors(token_ids, padding_mask)
         return ids, shares * ops.repeat(soft_share, token_ids.shape[1])[:, None]
+
+
+def next_token_loss(head, hidden, target, weight, inputs):
+    """The cross-entropy of the targets, or of what a recipe makes of them; see `Task.loss`."""
+    return head.cross_entropy(hidden, target, weight, inputs.get("soft_targets"))

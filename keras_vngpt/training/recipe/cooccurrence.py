@@ -1,16 +1,39 @@
-"""What tokens stand near: embeddings to start from, and classes of tokens that are alike."""
+"""Embeddings to start from: how often tokens stand near each other in the text."""
 
 import numpy as np
 import scipy.sparse
 
-WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
-SMOOTHING = 0.75  # power of the counts of the company
-STD = 0.06  # what it knows outlasts the first steps better than at 0.02
-NOISE = 0.12  # as a share of it
-NOISE_OF_SIGNS = 0.75  # of what is no word: digits keep the same company and must be told apart
+WINDOW, STD = 2, 0.06  # what it knows outlasts the first steps better than at a deviation of 0.02
+SEEN_OFTEN = 100  # times that a token is seen, on average
+OF_OFTEN_SEEN = {"window": 3, "std": 0.08}  # with less text what stands further off is chance
+SMOOTHING = 0.75  # power of the counts of the context
+NOISE = 0.12  # of words, as a share of the standard deviation
+NOISE_OF_OTHERS = 0.75  # digits stand near the same tokens and would begin nearly alike
 OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
-TOKENS_PER_CLASS = (192, 24, 6)  # coarse classes, fine ones, and those of the nearest
-ROUNDS = 12  # of k-means
+
+
+def start_embeddings(model, token_ids, segment_ids, words, seed=0):
+    """Start the token embeddings of a new model from what stands near what in its text.
+
+    A token of a text in which it is seen often looks further, and starts larger.
+
+    Args:
+        model: a `CausalLM`.
+        token_ids: int array [rows, length].
+        segment_ids: int array [rows, length], the document of each position, 0 for padding.
+        words: int array of the tokens that are words or parts of words.
+        seed: int.
+
+    Example:
+        >>> start_embeddings(model, token_ids, segment_ids, words=token_features(tokenizer)[:, 0])
+    """
+    variable = model.backbone.token_embedding.embeddings
+    is_seen_often = np.count_nonzero(segment_ids) >= SEEN_OFTEN * variable.shape[0]
+    start = OF_OFTEN_SEEN if is_seen_often else {"window": WINDOW, "std": STD}
+    embeddings = cooccurrence_embeddings(
+        token_ids, segment_ids, *variable.shape, seed=seed, **start
+    )
+    variable.assign(add_noise(embeddings, words, seed, start["std"]))
 
 
 def cooccurrence_embeddings(
@@ -57,7 +80,7 @@ def cooccurrence_embeddings(
 
 
 def add_noise(embeddings, words, seed=0, std=STD):
-    """Embeddings with noise: little for words, more for the rest.
+    """Embeddings with Gaussian noise: little for words, more for the rest.
 
     Args:
         embeddings: float array [tokens, hidden_dim], from `cooccurrence_embeddings`.
@@ -68,51 +91,10 @@ def add_noise(embeddings, words, seed=0, std=STD):
     Returns:
         float32 array like `embeddings`, no row of it zero.
     """
-    noise = np.full((len(embeddings), 1), NOISE_OF_SIGNS, "float32")
+    noise = np.full((len(embeddings), 1), NOISE_OF_OTHERS, "float32")
     noise[np.asarray(words, int)] = NOISE
     rng = np.random.default_rng((seed, 1))
     return embeddings + noise * std * rng.standard_normal(embeddings.shape, "float32")
-
-
-def company_classes(embeddings, counts, seed=0):
-    """Classes of tokens that keep like company: features that they may share.
-
-    K-means by direction, once with few classes, once with many, once with very many.
-
-    Args:
-        embeddings: float array [tokens, hidden_dim], from `cooccurrence_embeddings`.
-        counts: int array [tokens], how often each is seen.
-        seed: int.
-
-    Returns:
-        int32 array [pairs, 2] of a token and the number of a class of it; none for a token whose
-        embedding is zero.
-
-    Example:
-        >>> classes = company_classes(embeddings, np.bincount(token_ids.ravel(), minlength=8192))
-
-    References:
-        - [Dhillon and Modha, 2001](https://doi.org/10.1023/A:1007612920971), section 3.
-    """
-    rng = np.random.default_rng((seed, 2))
-    norms = np.linalg.norm(embeddings, axis=1)
-    tokens = np.flatnonzero(norms > 1e-3 * norms.max(initial=0))
-    directions = embeddings[tokens] / norms[tokens, None]
-    weight = np.sqrt(np.asarray(counts)[tokens] + 1.0)
-    pairs, first = [np.zeros((0, 2), "int32")], 0
-    for size in TOKENS_PER_CLASS if len(tokens) else ():
-        n_classes = -(-len(tokens) // size)
-        chosen = rng.choice(len(tokens), n_classes, replace=False, p=weight / weight.sum())
-        centres = directions[chosen]
-        for _ in range(ROUNDS):
-            of_token = np.argmax(directions @ centres.T, axis=1)
-            place = (of_token, np.arange(len(tokens)))
-            sums = scipy.sparse.csr_array((weight, place), (n_classes, len(tokens))) @ directions
-            length = np.linalg.norm(sums, axis=1, keepdims=True)
-            centres = np.where(length > 0, sums / np.maximum(length, 1e-12), centres)
-        pairs.append(np.stack([tokens, first + of_token], axis=1).astype("int32"))
-        first += n_classes
-    return np.concatenate(pairs)
 
 
 def _counts(token_ids, segment_ids, vocabulary_size, window):
@@ -132,24 +114,10 @@ def _counts(token_ids, segment_ids, vocabulary_size, window):
 def _information(counts):
     """Positive pointwise mutual information of counts, symmetric, sparse."""
     of_token = counts.sum(axis=1)
-    of_company = of_token**SMOOTHING
+    of_context = of_token**SMOOTHING
     counts = counts.tocoo()
     row, column = counts.coords
-    share = of_company[column] / max(of_company.sum(), 1e-12)
+    share = of_context[column] / max(of_context.sum(), 1e-12)
     information = np.maximum(np.log(counts.data / (of_token[row] * share)), 0.0)
     information = scipy.sparse.csr_array((information, (row, column)), shape=counts.shape)
     return ((information + information.T) / 2).astype("float32")
-
-
-SEEN_OFTEN = 100  # times that a token is seen, on average
-OF_OFTEN_SEEN = {"window": 3, "std": 0.08}  # with less text what stands further off is chance
-
-
-def start_embeddings(model, token_ids, segment_ids, words, seed):
-    variable = model.backbone.token_embedding.embeddings
-    is_seen_often = np.count_nonzero(segment_ids) >= SEEN_OFTEN * variable.shape[0]
-    start = OF_OFTEN_SEEN if is_seen_often else {"window": WINDOW, "std": STD}
-    embeddings = cooccurrence_embeddings(
-        token_ids, segment_ids, *variable.shape, seed=seed, **start
-    )
-    variable.assign(add_noise(embeddings, words, seed, start["std"]))
