@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from keras_vngpt.data.rows import Rows
 from machine import describe
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor, train_tokenizer
 from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import normalized, training_batches
 from keras_vngpt.data.readers import read_conversations
-from keras_vngpt.data.rows import Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer
 

@@ -23,12 +23,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from keras_vngpt.data.rows import Mixture, Rows
 from machine import cores, describe
 
 import keras_vngpt
 from keras_vngpt.data.pipeline import training_batches
-from keras_vngpt.data.rows import Mixture, Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 
 PEER = Path(__file__).parent / "peers" / "train_torch.py"
 OURS = {"keras_vngpt modern": "modern", "keras_vngpt classic": "classic"}

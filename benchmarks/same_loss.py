@@ -14,11 +14,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras_vngpt.data.rows import Rows
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.data.pipeline import evaluation_batches
-from keras_vngpt.data.rows import Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 from keras_vngpt.models.scores import Scores
 
 PEER = Path(__file__).parent / "peers" / "loss_torch.py"

@@ -164,8 +164,9 @@ def make_batch(sizes, rows, length):
 
 def real_batches(given, sizes, start, stop):
     """Batches of the package's own pipeline, from rows on disk."""
-    from keras_vngpt.data.pipeline import training_batches
     from keras_vngpt.data.rows import Rows
+
+    from keras_vngpt.data.pipeline import training_batches
 
     if given.data:
         return training_batches(Rows.load(given.data), given.rows, 0, start, stop)
