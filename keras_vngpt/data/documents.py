@@ -53,17 +53,18 @@ class Documents:
         return documents
 
 
-def find_corpus(name, settings, faults):
+def find_corpus(task, settings, faults):
     """Read a corpus once: every fault, a sample for the tokenizer, how it will be split.
 
     Args:
-        name: str, what a message calls the settings.
+        task: `Task`, whose name a message begins with.
         settings: `PretrainSettings`.
         faults: list, that gets a line for everything that is wrong.
 
     Returns:
         `Documents`.
     """
+    name = task.name
     found = Documents(
         columns=Columns(text=settings.text_column, split=settings.split_column or None)
     )

@@ -68,9 +68,8 @@ class Pretrain(Task):
     prompt_format = "text"
     sample_tokens = 24
     counts = "documents"
-
-    def read(self, settings, faults):
-        return find_corpus(self.name, settings, faults)
+    read = find_corpus
+    provenance = places_of_texts
 
     def pack(self, found, preprocessor, settings, store, context):
         folder = store / f"{self.name}-{self._fingerprint(found, settings, context)}"
@@ -153,9 +152,6 @@ class Pretrain(Task):
         from keras_vngpt.data.examples import prepare_documents
 
         return prepare_documents(found.texts[:PREVIEWED], preprocessor, context.packs).rows
-
-    def provenance(self, settings, preprocessor, documents):
-        return places_of_texts(settings, preprocessor, documents)
 
 
 def _cleaned(found, clean, documents):
