@@ -85,9 +85,8 @@ class Task(ABC):
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
         few_steps: int, fewer steps than these leave a small set half learned; 0 for never.
         counts: str, what the data is counted in: "documents" or "requests".
-        loss: static method `(head, hidden, target, weight, inputs)` to a float32 scalar, the loss of a
-            batch whose weights are normalised; `inputs` holds every other column of the rows.
-            `None` for the cross-entropy of the targets.
+        loss: static method like `next_token_loss` of the trainer, from head, hidden states, target,
+            weight and every other column of a batch to a float32 scalar; `None` for that one.
     """
 
     name = title = ""
