@@ -21,6 +21,7 @@ from keras_vngpt.data.pipeline import normalized, training_batches
 from keras_vngpt.data.readers import read_conversations
 from keras_vngpt.data.rows import Rows
 from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.runs.settings import FinetuneSettings
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer
 
@@ -70,7 +71,7 @@ def main():
 
     sizes = sizes | {"vocabulary_size": tokenizer.vocabulary_size()}
     trainer = Trainer(VnGPTCausalLM(VnGPTBackbone(**sizes, max_sequence_length=given.length)))
-    trainer.compile(make_optimizer("muon", 6e-3, total_steps=100_000), jit_compile=False)
+    trainer.compile(make_optimizer(FinetuneSettings(), total_steps=100_000), jit_compile=False)
     weighted, times = {}, {kind: [] for kind in kinds}
     for turn in range(-1, given.rounds):  # the first one compiles
         for kind, rows in kinds.items():

@@ -49,7 +49,16 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
         VnGPTBackbone(**sizes, decoder=decoder, max_sequence_length=length, dtype=dtype)
     )
     trainer = Trainer(model)
-    trainer.compile(make_optimizer(optimizer, 1e-3, total_steps=100_000), jit_compile=xla)
+    settings = types.SimpleNamespace(
+        optimizer=optimizer,
+        learning_rate=1e-3,
+        warmup=0.01,
+        final_learning_rate=0.0,
+        weight_decay=0.01,
+        clip_norm=1.0,
+        gradient_accumulation_steps=1,
+    )
+    trainer.compile(make_optimizer(settings, total_steps=100_000), jit_compile=xla)
 
     def fit(batches, steps):
         trainer.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)

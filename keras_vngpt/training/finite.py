@@ -2,10 +2,14 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.training.optimizers import is_between_steps, skipped_in_a_row, steps_taken
+from keras_vngpt.training.optimizers import (
+    is_between_steps,
+    learning_rate_now,
+    skipped_in_a_row,
+    steps_taken,
+)
 
 IN_A_ROW = 3  # steps that `Muon` leaves out before training ends
 EVERY = 10  # steps from one look to the next
@@ -41,7 +45,7 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         step, skipped = steps_taken(optimizer), skipped_in_a_row(optimizer)
         if skipped >= IN_A_ROW:
-            rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+            rate = learning_rate_now(optimizer)
             raise UserError(
                 f"{self.stage}: the gradients are not finite, {skipped} steps in a row, the last "
                 f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
