@@ -55,7 +55,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_bits(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def atomic_write(tmp_path_factory):
+def whole(tmp_path_factory):
     """An uninterrupted run."""
     return keras_vngpt.fit(folder=str(tmp_path_factory.mktemp("whole")), name="run", **TINY)
 
