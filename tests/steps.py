@@ -1,7 +1,7 @@
 """Trains a small model for some steps and prints the losses and a digest of the weights, as JSON.
 
     python tests/steps.py --gradient_accumulation_steps 4
-    python tests/steps.py --replicas 2
+    python tests/steps.py --replicas 2 --loss_scale
     KERAS_BACKEND=jax python tests/steps.py
 
 What the tests of equivalence compare; each line runs in a process of its own, because devices and
@@ -13,6 +13,7 @@ import json
 from types import SimpleNamespace
 
 BATCH, LENGTH, VOCABULARY = 8, 24, 64
+FAULTS = 5, 6, 11  # steps of which the last row has gradients that are not finite
 
 
 def triples(steps):
@@ -37,6 +38,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--loss_scale", action="store_true")
     parser.add_argument("--gradient_checkpointing", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", default="muon")
@@ -50,7 +52,7 @@ def main():
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
     from keras_vngpt.training.devices import replicas
-    from keras_vngpt.training.optimizers import make_optimizer
+    from keras_vngpt.training.optimizers import LossScale, make_optimizer
     from keras_vngpt.training.recipe.ngrams import NGrams
     from keras_vngpt.training.trainer import Trainer
 
@@ -79,13 +81,21 @@ def main():
         )  # fmt: skip
         features = [[token, token % 7] for token in range(5, VOCABULARY)]
         optimizer = make_optimizer(settings, given.steps, features)
+        optimizer = LossScale(optimizer) if given.loss_scale else optimizer
         trainer.compile(optimizer=optimizer, jit_compile=keras.config.backend() != "tensorflow")
     for i, variable in enumerate(v for v in trainer.variables if "seed" in v.path):
         variable.assign([0, i])
 
+    def with_fault(step, triple):
+        x, y, w = triple
+        is_last = tf.range(BATCH) == BATCH - 1
+        is_fault = tf.reduce_any(step == FAULTS) & is_last  # in the gradients alone, not the loss
+        return x | {"soft_share": tf.where(is_fault, np.nan, x["soft_share"])}, y, w
+
     batches = tf.data.Dataset.from_tensor_slices((x, y.astype("int32"), w.astype("float32")))
     batches = batches.batch(BATCH, drop_remainder=True)
     batches = with_soft_share(batches, 0.9, 0.1, 0, given.steps)
+    batches = batches.enumerate().map(with_fault)
     batches = normalized(batches, given.gradient_accumulation_steps)
 
     class Losses(keras.callbacks.Callback):

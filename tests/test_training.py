@@ -51,30 +51,25 @@ def plain():
     return steps()
 
 
-def test_twenty_steps_learn(plain):
+def test_twenty_steps_learn_although_three_of_them_are_left_out(plain):
     assert np.mean(plain["losses"][-5:]) < np.mean(plain["losses"][:5])
+    assert np.isfinite(plain["weights"]).all()
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "backend, arguments",
     [
-        ["--gradient_accumulation_steps", 8],
-        ["--replicas", 2],
-        ["--replicas", 2, "--gradient_accumulation_steps", 4],
-        ["--gradient_checkpointing"],
+        ("tensorflow", ["--gradient_accumulation_steps", 8]),
+        ("tensorflow", ["--gradient_accumulation_steps", 4, "--replicas", 2, "--loss_scale"]),
+        ("jax", ["--gradient_accumulation_steps", 4, "--loss_scale"]),
     ],
 )
-def test_a_batch_in_parts_or_on_two_devices_or_recomputed_is_the_same_batch(plain, arguments):
-    assert_equal(steps(*arguments), plain)
+def test_a_batch_in_parts_or_on_two_devices_or_on_jax_is_the_same_batch(plain, backend, arguments):
+    assert_equal(steps(*arguments, backend=backend), plain)
 
 
-def test_dropout_is_the_same_when_activations_are_made_again():
+def test_activations_that_are_made_again_are_the_same_with_dropout_too():
     assert_equal(steps("--dropout", 0.3, "--gradient_checkpointing"), steps("--dropout", 0.3))
-
-
-@pytest.mark.parametrize("arguments", [[], ["--gradient_accumulation_steps", 4]])
-def test_jax_and_tensorflow_take_the_same_steps(plain, arguments):
-    assert_equal(steps(*arguments, backend="jax"), plain)
 
 
 def head(dtype, positions=50, hidden_dim=8, vocabulary_size=30):

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write
-from keras_vngpt.training.optimizers import skipped_in_a_row
+from keras_vngpt.training.optimizers import learning_rate_now, skipped_in_a_row
 
 WIDTH = 160  # characters of a sample on the screen
 IN_A_ROW = 3  # steps left out before training ends
@@ -189,7 +189,7 @@ class History(keras.callbacks.Callback):
             "stage": self.task,
             "step": step,
             "tokens": round(step * self.plan.tokens_per_step),
-            "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "learning_rate": learning_rate_now(self.model.optimizer),
             "seconds": round(time.perf_counter() - self._begin, 2),
             **figures,
         }
@@ -229,14 +229,14 @@ class StopWhereNotFinite(keras.callbacks.Callback):
         """
         step, skipped = self.counter.step, skipped_in_a_row(self.model.optimizer)
         if skipped >= IN_A_ROW:
-            rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            rate = learning_rate_now(self.model.optimizer)
             raise UserError(
                 f"{self.task}: the gradients are not finite, {skipped} steps in a row, the last "
                 f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
                 f"good state is kept; try a smaller {self.task}.learning_rate, in another run"
             )
         metrics = self.model.metrics_variables
-        if not all(np.isfinite(variable.numpy()).all() for variable in metrics):
+        if not all(np.isfinite(ops.convert_to_numpy(variable)).all() for variable in metrics):
             print(f"\n  before step {step:,}: gradients that are not finite; left out")
             self.model.reset_metrics()
 

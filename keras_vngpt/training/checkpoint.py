@@ -200,7 +200,7 @@ def write_state(path, variables, notes):
         OSError: it cannot be written; its `needed` says how many bytes it wanted.
     """
     head = json.dumps({"notes": notes, "arrays": _layout(variables)}).encode()
-    parts = (np.asarray(v.numpy()).reshape(-1).view(np.uint8) for v in variables)
+    parts = (keras.ops.convert_to_numpy(v).reshape(-1).view(np.uint8) for v in variables)
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     try:
         with atomic_write(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
@@ -210,7 +210,7 @@ def write_state(path, variables, notes):
             _write(file, digest.digest())
     except OSError as error:
         error.filename = str(path)
-        error.needed = sum(v.numpy().nbytes for v in variables)
+        error.needed = sum(keras.ops.convert_to_numpy(v).nbytes for v in variables)
         raise
 
 

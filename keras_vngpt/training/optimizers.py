@@ -53,11 +53,12 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")
 class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scale for float16, which counts the steps that it leaves out too.
+    """Keras's dynamic loss scale for float16, where a step that is left out is still counted.
 
-    Keras does not show the inner optimizer gradients that are not finite, so neither steps nor the
-    parts of a step would be counted: what comes after would begin in the middle of a batch. `Muon`
-    leaves such a step out by itself.
+    Keras hides gradients that are not finite from the inner optimizer, which then does not count
+    them: steps would no longer be batches, and accumulation would begin in the middle of one. Nor
+    does it look at the gradients of more than one replica. Here the inner optimizer gets them all:
+    `Muon` leaves such a step out by itself.
 
     Args:
         inner_optimizer: a `Muon`.
@@ -121,8 +122,14 @@ def make_optimizer(settings, total_steps, token_features=None):
     )
 
 
+def learning_rate_now(optimizer):
+    """What the next step moves the hidden matrices by."""
+    return float(ops.convert_to_numpy(optimizer.learning_rate))
+
+
 def skipped_in_a_row(optimizer):
     """How many of the last steps were left out and no loss scale that was too large explains."""
-    if float(getattr(optimizer, "dynamic_scale", 1.0)) > 1.0:
+    scale = getattr(optimizer, "dynamic_scale", None)
+    if scale is not None and ops.convert_to_numpy(scale) > 1.0:
         return 0
-    return int(getattr(optimizer, "inner_optimizer", optimizer).skipped)
+    return int(ops.convert_to_numpy(getattr(optimizer, "inner_optimizer", optimizer).skipped))

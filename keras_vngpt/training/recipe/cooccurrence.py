@@ -3,9 +3,10 @@
 import numpy as np
 import scipy.sparse
 
-WINDOW, STD = 2, 0.06  # what it knows outlasts the first steps better than at a deviation of 0.02
-SEEN_OFTEN = 100  # times that a token is seen, on average
-OF_OFTEN_SEEN = {"window": 3, "std": 0.08}  # with less text what stands further off is chance
+WINDOW = 2  # tokens to each side; one at distance d counts 1 / d
+STD = 0.06  # at 0.02, as usual, the first steps would overwrite them
+SEEN_OFTEN = 100  # times that the text shows a token, on average
+OF_OFTEN_SEEN = {"window": 3, "std": 0.08}  # with less text a wider window counts chance
 SMOOTHING = 0.75  # power of the counts of the context
 NOISE = 0.12  # of words, as a share of the standard deviation
 NOISE_OF_OTHERS = 0.75  # digits stand near the same tokens and would begin nearly alike
@@ -15,7 +16,8 @@ OVERSAMPLING, ITERATIONS = 32, 6  # of the randomised decomposition
 def start_embeddings(model, token_ids, segment_ids, words, seed=0):
     """Start the token embeddings of a new model from what stands near what in its text.
 
-    A token of a text in which it is seen often looks further, and starts larger.
+    Where the text shows each token about 100 times or more, the window is wider and the embeddings
+    are larger.
 
     Args:
         model: a `CausalLM`.
@@ -42,8 +44,8 @@ def cooccurrence_embeddings(
     """Embeddings from how often tokens stand near each other.
 
     The positive pointwise mutual information of tokens within a window, decomposed: `U sqrt(S)` of
-    its largest eigenvalues, turned so that all dimensions are alike. Takes seconds, and no step of
-    training.
+    its largest eigenvalues, turned so that all dimensions are alike. It takes seconds and no step
+    of training.
 
     Args:
         token_ids: int array [rows, length].

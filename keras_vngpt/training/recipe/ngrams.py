@@ -1,4 +1,4 @@
-"""What follows a token or two elsewhere in the text: a trigram model, for targets of another."""
+"""A trigram model of the text: what follows one token or two elsewhere in it, for soft targets."""
 
 from dataclasses import dataclass
 
