@@ -1,41 +1,42 @@
-"""A decoder from whatever a user points at: an export, a preset or a run folder."""
+"""A text generator from whatever a user points at: an export, a preset or a run folder."""
 
+import json
 from pathlib import Path
 
 from keras_hub.models import CausalLM
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.generation.model_generator import ModelGenerator, family_name
+from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 
 STAGES = ("finetune", "pretrain")  # the stage whose model answers comes first
 
 
-def load_decoder(path, weights="float32"):
-    """The decoder of a run folder, of a preset in one, or of an exported SavedModel.
+def load_generator(path, weights="float32"):
+    """The text generator of a run folder, of a preset in one, or of an exported SavedModel.
 
     Args:
         path: str or Path.
-        weights: how a `Decoder` keeps its matrices; an export has them as they are.
+        weights: how a `ModelGenerator` keeps its matrices; an export has them as they are.
 
     Returns:
-        `Decoder` or `ExportedDecoder`.
+        `ModelGenerator` or `SavedModelGenerator`.
 
     Raises:
         UserError: where the folder is neither, or holds no trained model yet.
 
     Example:
-        >>> load_decoder("runs/default").generate(["Tắt đèn phòng khách"])
+        >>> load_generator("runs/default").generate(["Tắt đèn phòng khách"])
     """
     path = Path(path)
     if (path / "saved_model.pb").is_file():
-        return ExportedDecoder(path)
+        return SavedModelGenerator(path)
     if preset := find_preset(path):
         try:
             model = CausalLM.from_preset(str(preset))
         except Exception as error:  # whatever a damaged file raises
             raise UserError(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
-        return Decoder(model, instruct=preset.name != "pretrain", weights=weights)
+        return ModelGenerator(model, **prompt_form(preset, model), weights=weights)
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
@@ -44,6 +45,33 @@ def load_decoder(path, weights="float32"):
         raise UserError(f"{path}: holds an export. Give {exports[-1].parent}")
     what = "neither a run folder nor an export" if path.is_dir() else "no such folder"
     raise UserError(f"{path}: {what}. python -m keras_vngpt.fit makes a run folder")
+
+
+def prompt_form(preset, model):
+    """`prompt_format` and `separator` of a preset, where its preprocessor does not say them.
+
+    Our preprocessors of version 0.1 do not: there the folder's name did. Those of KerasHub never
+    do: `prompt.json` beside them does.
+
+    Raises:
+        UserError: a `prompt.json` that cannot be read, or says something else.
+    """
+    if family_name(model) == "vngpt":
+        config = json.loads((preset / "preprocessor.json").read_text("utf-8"))["config"]
+        if "prompt_format" in config:
+            return {}
+        return {"prompt_format": "text" if preset.name == "pretrain" else "request"}
+    file = preset / "prompt.json"
+    if not file.is_file():
+        return {"prompt_format": "text"}
+    try:
+        form = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({error})") from None
+    has_names = isinstance(form, dict) and form.keys() <= {"prompt_format", "separator"}
+    if not has_names or form.get("prompt_format") not in ("request", "text"):
+        raise UserError(f'{file}: needs "prompt_format", "request" or "text", and a "separator"')
+    return form
 
 
 def find_preset(path):
