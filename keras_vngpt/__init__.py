@@ -7,8 +7,8 @@ import_tensorflow()
 from keras_vngpt.augmentation.augment import augment  # noqa: E402
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor  # noqa: E402
 from keras_vngpt.evaluation.evaluate import evaluate  # noqa: E402
+from keras_vngpt.exporting.export import export  # noqa: E402
 from keras_vngpt.generation.chat import chat  # noqa: E402
-from keras_vngpt.generation.export import export  # noqa: E402
 from keras_vngpt.generation.generate import generate  # noqa: E402
 from keras_vngpt.models.backbone import VnGPTBackbone  # noqa: E402
 from keras_vngpt.models.causal_lm import VnGPTCausalLM  # noqa: E402

@@ -12,7 +12,7 @@ from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
 from keras_vngpt.errors import UserError, with_hints
 from keras_vngpt.evaluation.exact_match import exact_match
-from keras_vngpt.generation.generate import load_text_decoder
+from keras_vngpt.generation.generate import load_text_generator
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
 from keras_vngpt.models.scores import Scores
@@ -53,7 +53,7 @@ def evaluate(
     if not data and not text:
         raise UserError("evaluate: needs --data, requests with responses, or --text, plain text")
     preset = find_preset(path)
-    decoder = load_text_decoder(path)
+    generator = load_text_generator(path)
     if text and preset is None:
         raise UserError(f"{path}: bits per byte need a run folder or a preset, not an export")
     figures = {}
@@ -61,7 +61,7 @@ def evaluate(
     conversations = _read(data, columns) if data else []
     documents = read_documents(text, columns.text) if text else []
     if conversations:
-        answers = exact_match(decoder, conversations)
+        answers = exact_match(generator, conversations)
         figures["exact_match"] = float(np.mean([a["correct"] for a in answers]))
         figures["requests"] = len(answers)
     if documents:

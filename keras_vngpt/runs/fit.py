@@ -16,9 +16,9 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.evaluation.evaluate import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.evaluation.report import write_report
+from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.files import locked
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.generation.loading import load_generator
 from keras_vngpt.interruption import Signals
 from keras_vngpt.runs.fingerprints import changes, differences
 from keras_vngpt.runs.prepare import make_run, prepare, show
@@ -121,8 +121,8 @@ def train(run, settings):
             figures |= run_evaluation(run)
     if "export" not in settings.skip and not run.is_done("export"):
         with phase(run, "export"):
-            decoder = load_decoder(run.folder, settings.export.weights)
-            save_decoder(decoder, run / "export" / "1", text=settings.export.text)
+            generator = load_generator(run.folder, settings.export.weights)
+            save_generator(generator, run / "export" / "1", text=settings.export.text)
     write_report(run.folder)
     show_results(run, settings)
 
@@ -194,7 +194,7 @@ def run_evaluation(run):
         )
     if test := as_conversations(read_jsonl(run / "work" / "test.jsonl")):
         print(f"\nevaluate: {len(test):,} requests that training never saw")
-        answers = exact_match(load_decoder(run.folder), test)
+        answers = exact_match(load_generator(run.folder), test)
         write_jsonl(run / "answers.jsonl", answers)
         figures["finetune.exact_match"] = float(np.mean([a["correct"] for a in answers]))
     return figures

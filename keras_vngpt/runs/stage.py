@@ -11,8 +11,8 @@ import keras
 from keras_vngpt.data.rows import Mixture, Rows
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
-from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.loading import find_preset
+from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
 from keras_vngpt.runs.counting import count
@@ -47,12 +47,12 @@ def run_stage(stage, run, settings):
     else:
         features, ngrams = token_features(model.preprocessor.tokenizer), None
     print()
-    decoder = Decoder(model, instruct=stage == "finetune")
+    generator = ModelGenerator(model, "request" if stage == "finetune" else "text")
     room = EXCERPT if stage == "pretrain" else None
 
     def answer(prompts):
-        decoder.refresh()
-        return [t.decode(errors="replace") for t in decoder.generate(prompts, room).numpy()]
+        generator.refresh()
+        return [t.decode(errors="replace") for t in generator.generate(prompts, room).numpy()]
 
     figures = train_stage(
         stage,
