@@ -17,9 +17,9 @@ from machine import describe
 import keras_vngpt
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import read_documents
-from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.generation.weights import KINDS
+from keras_vngpt.exporting.saved_model import save_generator
+from keras_vngpt.generation.generation_config import WEIGHTS
+from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.models.presets import PRESETS
 
 ALONE = """
@@ -46,14 +46,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=PRESETS, default="small")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--weights", choices=KINDS, default="float32")
+    parser.add_argument("--weights", choices=WEIGHTS, default="float32")
     parser.add_argument("--ids", action="store_true", help="an export that takes and gives ids")
     given = parser.parse_args()
     tokenizer = keras_vngpt.train_tokenizer(read_documents(["samples:prose"]), 2_000)
     backbone = VnGPTBackbone(**PRESETS[given.preset], max_sequence_length=512)
     model = VnGPTCausalLM(backbone, VnGPTCausalLMPreprocessor(tokenizer, 512))
     with tempfile.TemporaryDirectory() as folder:
-        save_decoder(Decoder(model, weights=given.weights), f"{folder}/1", text=not given.ids)
+        save_generator(
+            ModelGenerator(model, weights=given.weights), f"{folder}/1", text=not given.ids
+        )
         found = []
         for _ in range(given.rounds):
             command = [sys.executable, "-c", ALONE, f"{folder}/1"]

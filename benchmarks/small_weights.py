@@ -13,9 +13,9 @@ import tensorflow as tf
 from machine import describe
 
 from keras_vngpt.data.readers import read_documents
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.rows import to_the_right
-from keras_vngpt.generation.weights import KINDS
+from keras_vngpt.generation.generation_config import WEIGHTS
+from keras_vngpt.generation.loading import load_generator
+from keras_vngpt.generation.padding import to_the_right
 
 
 def main():
@@ -28,25 +28,25 @@ def main():
     print(describe(["tensorflow", "keras"]), "\n")
     print("| weights | bits per byte | more | next tokens like float32's |\n|---|---|---|---|")
     exact = None
-    for kind in KINDS:
-        nats, bytes_, tokens = read(load_decoder(given.run, kind), texts)
+    for kind in WEIGHTS:
+        nats, bytes_, tokens = read(load_generator(given.run, kind), texts)
         bits = nats / np.log(2) / bytes_
         exact = exact or (bits, tokens)
         same = np.mean(tokens == exact[1])
         print(f"| {kind} | {bits:.4f} | {bits / exact[0] - 1:+.3%} | {same:.2%} |", flush=True)
 
 
-def read(decoder, texts):
+def read(generator, texts):
     """Nats of all targets, the bytes that they are, and the likeliest token at each place."""
     nats, size, tokens = 0.0, 0, []
     for start in range(0, len(texts), 32):
         some = tf.constant(texts[start : start + 32])
-        ids, lengths, target, weight = decoder._texts.it.examples(some, decoder.max_length)
+        ids, lengths, target, weight = generator._codec.it.examples(some, generator.max_length)
         is_token = tf.range(tf.shape(ids)[1]) < lengths[:, None]
-        logits = decoder.steps.logits(to_the_right(ids, lengths), lengths)
+        logits = generator.backend.logits(to_the_right(ids, lengths), lengths)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target[is_token], logits)
         nats += float(tf.reduce_sum(losses * weight[is_token]))
-        written = decoder.detokenize(tf.where(is_token & (weight > 0), target, 0))
+        written = generator.detokenize(tf.where(is_token & (weight > 0), target, 0))
         size += sum(map(len, written.numpy()))
         tokens.append(tf.argmax(logits, -1).numpy())
     return nats, size, np.concatenate(tokens)

@@ -17,7 +17,7 @@ _PLACES = {
     "augment": "augmentation.augment",
     "chat": "generation.chat",
     "evaluate": "evaluation.evaluate",
-    "export": "generation.export",
+    "export": "exporting.export",
     "fit": "runs.fit",
     "generate": "generation.generate",
     "preview": "runs.preview",
@@ -31,7 +31,7 @@ def __getattr__(name):
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     place = _PLACES[name]
-    if place == "families.vngpt":
+    if place in ("families.vngpt", "text.training"):
         from keras_vngpt.console import import_tensorflow
 
         import_tensorflow()

@@ -2,7 +2,7 @@
 
 from keras_vngpt import chat
 from keras_vngpt.config import command
-from keras_vngpt.generation.controls import Controls
+from keras_vngpt.generation.generation_config import GenerationConfig
 
 if __name__ == "__main__":
-    command(chat, Controls)
+    command(chat, GenerationConfig)

@@ -1,4 +1,4 @@
-"""`python -m keras_vngpt.export`: see `keras_vngpt.generation.export`."""
+"""`python -m keras_vngpt.export`: see `keras_vngpt.exporting.export`."""
 
 from keras_vngpt import export
 from keras_vngpt.config import command

@@ -1,5 +1,6 @@
 """What several tests share: a tokenizer, small models, one trained run."""
 
+import functools
 import os
 import random
 import signal
@@ -9,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from filelock import FileLock
 
 import keras_vngpt
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import read_conversations, read_documents
-from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.exporting.saved_model import save_generator
+from keras_vngpt.generation.loading import load_generator
+from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the shell ignored it: `pytest &`
 
@@ -73,6 +78,38 @@ def make_model(decoder_kind, preprocessor, seed=0, length=64):
 
 
 @pytest.fixture(scope="session")
+def small(tokenizer):
+    """Models of a kind and their generators: compiled once, for all tests that change nothing."""
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer, sequence_length=32)
+
+    @functools.cache
+    def of_kind(decoder_kind="modern"):
+        model = make_model(decoder_kind, preprocessor)
+        return model, ModelGenerator(model)
+
+    return of_kind
+
+
+@pytest.fixture(scope="session")
+def generator(small):
+    return small()[1]
+
+
+@pytest.fixture(scope="session")
+def ids_signatures(small, tmp_path_factory):
+    """The signatures of an export without texts of those generators, by their kind."""
+
+    @functools.cache
+    def of_kind(decoder_kind="modern"):
+        path = tmp_path_factory.mktemp("ids") / decoder_kind
+        save_generator(small(decoder_kind)[1], path, text=False)
+        loaded = tf.saved_model.load(str(path))
+        return {**loaded.signatures, "loaded": loaded}  # which keeps the variables alive
+
+    return of_kind
+
+
+@pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A whole run on the samples, as small as it gets; the first process to ask for it trains."""
     shared = tmp_path_factory.getbasetemp()
@@ -84,8 +121,14 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(run):
-    """The decoder of that run, from its SavedModel."""
-    return ExportedDecoder(run / "export" / "1")
+    """The generator of that run, from its SavedModel."""
+    return SavedModelGenerator(run / "export" / "1")
+
+
+@pytest.fixture(scope="session")
+def in_memory(run):
+    """The generator of that run, from its run folder."""
+    return load_generator(run.folder)
 
 
 def verb(name, *arguments, cwd=None, env=None, text=None):

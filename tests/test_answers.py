@@ -1,14 +1,13 @@
 """Stop strings, streams, constraints and prefixes, from the SavedModel of a run."""
 
-import itertools
 import re
 
 import numpy as np
 import tensorflow as tf
-from conftest import PROMPTS, make_model
+from conftest import PROMPTS
 
-from keras_vngpt.generation.controls import PER_ROW, TABLES, as_tensors
-from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.config_tensors import TABLES, config_tensors
+from keras_vngpt.generation.text_generator import answer
 
 END = 4
 
@@ -35,9 +34,11 @@ def test_steps_end_with_a_stop_string(trained):
     """Not only is the text cut: the tokens behind it were not computed, but for a few."""
     (whole,) = trained.generate(PROMPTS[:1], 60, min_new_tokens=60).numpy()
     stop = [whole.decode()[:4]]
-    length, controls, stop, prefix = trained._given(60, None, {"stop": stop, "min_new_tokens": 60})
-    out = trained.answer(trained.tokenize(PROMPTS[:1]), length, controls, stop, prefix)
-    assert out["responses"].numpy()[0] == b"" and out["token_ids"].shape[1] < 60
+    given, ids = {"stop": stop, "min_new_tokens": 60}, trained.tokenize(PROMPTS[:1])
+    assert trained.generate(PROMPTS[:1], 60, **given).numpy() == [b""]
+    config, stop = config_tensors(given, 1, 60), trained.stop_strings(stop)
+    tokens, _ = answer(trained, ids, config, trained.no_prefix(), stop)
+    assert tokens.shape[1] < 60
 
 
 def test_a_stream_gives_what_generate_gives_and_takes_nothing_back(trained):
@@ -54,27 +55,27 @@ def test_a_long_stream_comes_in_pieces(trained):
         assert len(list(trained.stream(prompt, 30, min_new_tokens=30, temperature=1.2))) > 1
 
 
-def test_a_stream_has_whole_characters_where_tokens_are_bytes(preprocessor):
+def test_a_stream_has_whole_characters_where_tokens_are_bytes(generator, monkeypatch):
     """The letters of "hoàn thử 🙂 xong" as single bytes, one a token."""
-    decoder = Decoder(make_model("modern", preprocessor))
-    vocabulary = decoder.vocabulary().numpy().tolist()
+    vocabulary = generator.vocabulary().numpy().tolist()
     place = {piece: i for i, piece in enumerate(vocabulary) if len(piece) == 1}
     text = "hoàn thử 🙂 xong"
     ids = [place[bytes([byte])] for byte in text.encode()]
     edges = tf.constant([[i] for i in [*ids, END]])
     nodes = tf.constant([[min(n + 1, len(ids))] for n in range(len(ids) + 1)])
     tables = {"constraint_tokens": edges, "constraint_nodes": nodes}
-    decoder.choices = lambda _: tables
-    pieces = list(decoder.stream("a", 40, choices=["what it is, byte for byte"]))
+    monkeypatch.setattr(generator, "tables", lambda *_: tables)
+    pieces = list(generator.stream("a", 40, choices=["what it is, byte for byte"]))
     assert "".join(pieces) == text and len(pieces) >= 3
     assert all("\ufffd" not in piece for piece in pieces)
 
 
-def test_an_answer_is_one_of_the_choices(trained):
+def test_an_answer_is_one_of_the_choices(trained, in_memory):
     choices = ["Đã bật quạt", "Đã bật quạt phòng ngủ", "Đã tắt", "Không", "hoà bình", "?"]
     written = {choice.replace("hoà", "hòa") for choice in choices}
     for given in ({}, {"temperature": 3.0}, {"num_beams": 3}):
-        answers = trained.generate(PROMPTS * 2, 20, choices=choices, **given).numpy()
+        chooses = in_memory if "num_beams" in given else trained
+        answers = chooses.generate(PROMPTS * 2, 20, choices=choices, **given).numpy()
         assert {text.decode() for text in answers} <= written
     given = {"temperature": 50.0, "num_return_sequences": 64}
     answers = trained.generate(PROMPTS[:1], 20, choices=choices, **given).numpy()
@@ -83,11 +84,15 @@ def test_an_answer_is_one_of_the_choices(trained):
         assert trained.generate(["a"], 20, choices=[choice]).numpy()[0].decode() in written
 
 
-def test_an_answer_matches_the_regular_expression(trained):
+def test_an_answer_matches_the_regular_expression(trained, in_memory):
     pattern = r"(bật|tắt) (đèn|quạt) số [0-9]{1,3}( hoà)?"
     written = pattern.replace("hoà", "hòa")
-    for seed, given in itertools.product(range(4), ({"temperature": 2.0}, {"num_beams": 2})):
-        for text in trained.generate(PROMPTS, 30, regex=pattern, seed=seed, **given).numpy():
+    drawn = {"temperature": 2.0}
+    cases = [(trained, drawn | {"seed": seed}) for seed in range(4)] + [
+        (in_memory, {"num_beams": 2})
+    ]
+    for generator, given in cases:
+        for text in generator.generate(PROMPTS, 30, regex=pattern, **given).numpy():
             assert re.fullmatch(written, text.decode())
     assert re.fullmatch(written, "".join(trained.stream(PROMPTS[0], 30, regex=pattern)))
 
@@ -118,19 +123,18 @@ def test_a_prefix_changes_no_answer_whatever_it_is(trained):
     )
 
 
-def test_rows_of_one_batch_have_controls_of_their_own(trained):
-    """What a service needs: requests with different controls go together."""
+def test_rows_of_one_batch_have_settings_of_their_own(trained):
+    """What a service needs: requests with different settings go together."""
     given = [{}, {"temperature": 1.4, "seed": 7, "top_p": 0.9}, {"repetition_penalty": 1.5}]
-    each = [as_tensors(controls)[0] for controls in given]
-    controls = {name: tf.stack([one[name] for one in each]) for name in PER_ROW}
-    lengths = tf.constant([9, 5, 7])
-    controls |= {"max_new_tokens": lengths, "row": tf.zeros([3], tf.int32)}
-    controls |= {name: each[0][name] for name in TABLES}
+    lengths = [9, 5, 7]
+    each = [config_tensors(*of_one) for of_one in zip(given, [1] * 3, lengths, strict=True)]
+    config = {name: tf.concat([one[name] for one in each], 0) for name in each[0]}
+    config |= {name: each[0][name] for name in TABLES}
     state = trained.prefill(trained.tokenize(PROMPTS), tf.constant(9), trained.no_prefix())
-    start = int(state["clock"]) + 1
-    while not np.all(state["done"]):
-        state = trained.decode_steps(state, tf.constant(2), controls)
-    for i, row in enumerate(state["tokens"].numpy()[:, start:]):
+    start = int(state.cache_position) + 1
+    while not np.all(state.done):
+        state = trained.decode_steps(state, tf.constant(2), config)
+    for i, row in enumerate(state.tokens.numpy()[:, start:]):
         alone = trained.generate_ids(trained.tokenize(PROMPTS[i : i + 1]), lengths[i], **given[i])
         assert [t for t in row if t] == [t for t in alone.numpy()[0] if t]
 

@@ -5,19 +5,14 @@ import pytest
 import tensorflow as tf
 from conftest import PROMPTS, make_model
 
-from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.model_generator import ModelGenerator
 
 END = 4
 
 
 @pytest.fixture
-def model(preprocessor):
-    return make_model("modern", preprocessor)
-
-
-@pytest.fixture
-def decoder(model):
-    return Decoder(model)
+def model(small):
+    return small()[0]
 
 
 def log_probabilities(model, rows):
@@ -58,11 +53,11 @@ def test_beams_are_those_of_a_search_by_hand(decoder_kind, preprocessor, beams, 
     model = make_model(decoder_kind, preprocessor)
     embedding = model.backbone.token_embedding.embeddings
     embedding.assign(embedding.numpy() * 3)
-    decoder = Decoder(model)
+    generator = ModelGenerator(model)
     prompts = [[2, 17, 9, 3], [2, 30, 31, 32, 33, 3], [2, 8, 3]]
     ids = tf.ragged.constant(prompts, tf.int32).to_tensor()
     given = {"num_beams": beams, "length_penalty": penalty, "early_stopping": early}
-    found, logprobs = decoder.generate_ids(
+    found, logprobs = generator.generate_ids(
         ids, 7, logprobs=True, num_return_sequences=beams, **given
     )
     found = found.numpy().reshape([3, beams, -1])
@@ -73,71 +68,73 @@ def test_beams_are_those_of_a_search_by_hand(decoder_kind, preprocessor, beams, 
         assert [[i for i in row if i] for row in rows] == [tokens for _, tokens in expected]
         for share, (score, tokens) in zip(shares, expected, strict=True):
             assert share.sum() / len(tokens) ** penalty == pytest.approx(score, rel=1e-3)
-    best = decoder.generate_ids(ids, 7, **given).numpy()
+    best = generator.generate_ids(ids, 7, **given).numpy()
     np.testing.assert_array_equal(best, found[:, 0, : best.shape[1]])
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
-def test_beams_of_a_prompt_do_not_depend_on_its_neighbours(decoder, penalty):
+def test_beams_of_a_prompt_do_not_depend_on_its_neighbours(generator, penalty):
     rng = np.random.default_rng(1)
     rows = [[2, *rng.integers(5, 99, n).tolist(), 3] for n in (3, 1, 9, 5, 2, 7)]
     given = {"num_beams": 3, "num_return_sequences": 3, "length_penalty": penalty}
     ids = tf.ragged.constant(rows, tf.int32).to_tensor()
-    together = decoder.generate_ids(ids, 12, **given).numpy().reshape([6, 3, -1])
+    together = generator.generate_ids(ids, 12, **given).numpy().reshape([6, 3, -1])
     for row, answers in zip(rows, together, strict=True):
-        alone = decoder.generate_ids(tf.constant([row], tf.int32), 12, **given).numpy()
+        alone = generator.generate_ids(tf.constant([row], tf.int32), 12, **given).numpy()
         np.testing.assert_array_equal(answers[:, : alone.shape[1]], alone)
         assert not answers[:, alone.shape[1] :].any()
 
 
-def test_log_probabilities_are_the_models_own(model, decoder):
+def test_log_probabilities_are_the_models_own(model, generator):
     prompts = np.array([[2, 17, 9, 3], [2, 30, 31, 3]])
     for given in ({}, {"temperature": 1.3, "top_k": 5, "seed": 4, "repetition_penalty": 1.3}):
-        ids, logprobs = decoder.generate_ids(prompts, 6, logprobs=True, min_new_tokens=6, **given)
+        ids, logprobs = generator.generate_ids(prompts, 6, logprobs=True, min_new_tokens=6, **given)
         expected = log_probabilities(model, np.concatenate([prompts, ids], axis=1))[:, 3:]
         np.testing.assert_allclose(logprobs, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_several_answers_to_a_prompt_differ_and_the_first_is_the_only_one(decoder):
+def test_several_answers_to_a_prompt_differ_and_the_first_is_the_only_one(generator):
     drawn = {"temperature": 1.5, "seed": 3}
-    ids = decoder.tokenize(PROMPTS)
-    rows = decoder.generate_ids(ids, 8, num_return_sequences=3, min_new_tokens=8, **drawn).numpy()
+    ids = generator.tokenize(PROMPTS)
+    rows = generator.generate_ids(ids, 8, num_return_sequences=3, min_new_tokens=8, **drawn).numpy()
     assert rows.shape == (9, 8) and len(np.unique(rows, axis=0)) == 9
-    alone = decoder.generate_ids(ids[:1], 8, min_new_tokens=8, **drawn).numpy()
+    alone = generator.generate_ids(ids[:1], 8, min_new_tokens=8, **drawn).numpy()
     np.testing.assert_array_equal(rows[:1], alone)
 
 
-def test_the_choice_is_the_likeliest_one(model, decoder):
+def test_the_choice_is_the_likeliest_one(model, generator):
     """Beams over choices find the one that the model gives the highest probability."""
     choices = ["Đã bật quạt", "Đã tắt", "Không", "Bật đèn phòng khách"]
-    tokens = [[i for i in row if i] for row in decoder.answer_ids(tf.constant(choices)).numpy()]
-    prompt = [i for i in decoder.tokenize(["Bật"]).numpy()[0] if i]
+    tokens = [
+        [i for i in row if i] for row in generator.encode_response(tf.constant(choices)).numpy()
+    ]
+    prompt = [i for i in generator.tokenize(["Bật"]).numpy()[0] if i]
     scores = [
         log_probabilities(model, [[*prompt, *t, END]])[0, len(prompt) - 1 :].sum() for t in tokens
     ]
     given = {"num_beams": 4, "length_penalty": 0.0, "num_return_sequences": 4}
-    found = [t.decode() for t in decoder.generate(["Bật"], 20, choices=choices, **given).numpy()]
+    found = [t.decode() for t in generator.generate(["Bật"], 20, choices=choices, **given).numpy()]
     assert found == [choices[i] for i in np.argsort(scores)[::-1]]
 
 
-def test_what_a_prefix_holds_is_not_computed(decoder):
+def test_what_a_prefix_holds_is_not_computed(generator):
     """A cache that is wrong shows in the answer: so it is read, not computed again."""
-    ids = decoder.tokenize(["Bạn là trợ lý trong nhà.\nBật"]).numpy()
-    prefix = decoder.prefix_cache(ids[0, :6])
+    ids = generator.tokenize(["Bạn là trợ lý trong nhà.\nBật"]).numpy()
+    prefix = generator.prefix_cache(ids[0, :6])
     wrong = {**prefix, "prefix_values": prefix["prefix_values"] * -3.0}
     one, other = (
-        decoder.generate_ids(ids, 8, min_new_tokens=8, prefix=p, logprobs=True)[1].numpy()
+        generator.generate_ids(ids, 8, min_new_tokens=8, prefix=p, logprobs=True)[1].numpy()
         for p in (prefix, wrong)
     )
     assert np.abs(one - other).max() > 0.01
 
 
-def test_rows_that_begin_alike_answer_as_alone(decoder):
+def test_rows_that_begin_alike_answer_as_alone(generator):
     rng = np.random.default_rng(0)
     start = [2, *rng.integers(5, 99, 9)]
     rows = [[*start, *rng.integers(5, 99, n)] for n in (0, 1, 3, 7)] + [start[:4], [2]]
     ids = tf.ragged.constant([list(map(int, row)) for row in rows], tf.int32).to_tensor()
-    together = decoder.generate_ids(ids, 6, min_new_tokens=6).numpy()
+    together = generator.generate_ids(ids, 6, min_new_tokens=6).numpy()
     for row, answer in zip(rows, together, strict=True):
-        alone = decoder.generate_ids(tf.constant([row], tf.int32), 6, min_new_tokens=6)
+        alone = generator.generate_ids(tf.constant([row], tf.int32), 6, min_new_tokens=6)
         np.testing.assert_array_equal(alone[0], answer)

@@ -11,8 +11,8 @@ import pytest
 import sentencepiece
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation import constraints
-from keras_vngpt.generation.constraints import regex_constraint, vocabulary_of
+from keras_vngpt.generation.constraints import regex
+from keras_vngpt.generation.constraints.regex import regex_constraint, vocabulary_of
 from keras_vngpt.text.normalization import to_old_placement
 
 END = 4
@@ -237,13 +237,21 @@ def test_a_bad_pattern_is_named_in_one_line(pattern, fault, vocabulary):
     assert fault in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_without_outlines_core_one_line_says_what_to_install(vocabulary, monkeypatch):
+    monkeypatch.setattr(regex.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError) as raised:
+        regex_constraint("a", vocabulary, END)
+    told = 'regex: needs outlines-core. pip install "keras_vngpt[regex]"'
+    assert raised.value.faults == [told]
+
+
 def test_a_pattern_that_no_tokens_spell_is_refused():
     with pytest.raises(UserError, match="^regex: no answer of this vocabulary's tokens matches$"):
         regex_constraint("abc", [b"", b" a", b"b"], 0)
 
 
 def test_an_automaton_that_is_too_large_is_refused(vocabulary, monkeypatch):
-    monkeypatch.setattr(constraints, "MAX_ENTRIES", 10_000)
+    monkeypatch.setattr(regex, "MAX_ENTRIES", 10_000)
     regex_constraint(COMMAND, vocabulary, END)
     with pytest.raises(UserError, match="^regex: makes more than 10,000 entries"):
         regex_constraint(".{1,40}", vocabulary, END)
@@ -251,8 +259,8 @@ def test_an_automaton_that_is_too_large_is_refused(vocabulary, monkeypatch):
 
 @pytest.mark.parametrize("pattern", ["(.{1,100}){1,100}", "(a|b)*a(a|b){18}", "(a{999}){999}"])
 def test_a_pattern_that_would_take_forever_is_given_up(vocabulary, monkeypatch, pattern):
-    monkeypatch.setattr(constraints, "MAX_SECONDS", 3)
-    monkeypatch.setattr(constraints, "MAX_MEMORY", 2**30)
+    monkeypatch.setattr(regex, "MAX_SECONDS", 3)
+    monkeypatch.setattr(regex, "MAX_MEMORY", 2**30)
     start = time.monotonic()
     with pytest.raises(UserError, match="^regex: (takes|makes) more than "):
         regex_constraint(pattern, vocabulary, END)

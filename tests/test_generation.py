@@ -14,12 +14,12 @@ from conftest import make_model, verb
 
 import keras_vngpt
 from keras_vngpt.errors import UserError
+from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.files import locked
-from keras_vngpt.generation.controls import as_tensors
-from keras_vngpt.generation.conversation import conversation_ids
-from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.generation.config_tensors import config_tensors
+from keras_vngpt.generation.loading import load_generator, prompt_form
+from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.state import from_tensors
 
 PROMPTS = [
     "Bật quạt phòng ngủ lên mức 2",
@@ -42,59 +42,54 @@ def naive(model, prompt, n):
     return new
 
 
-def test_cached_decoding_equals_naive_decoding_for_a_ragged_batch(model):
-    decoder = Decoder(model)
-    ids = decoder.generate_ids(decoder.tokenize(tf.constant(PROMPTS)), 12).numpy().tolist()
+def test_cached_decoding_equals_naive_decoding_for_a_ragged_batch(small, decoder_kind):
+    model, generator = small(decoder_kind)
+    ids = generator.generate_ids(generator.tokenize(tf.constant(PROMPTS)), 12).numpy().tolist()
     for prompt, row in zip(PROMPTS, ids, strict=True):
         assert [i for i in row if i] == naive(model, prompt, 12)
 
 
 def test_a_row_ends_at_eos_and_at_the_longest_length(preprocessor):
     model = make_model("modern", preprocessor)
-    decoder = Decoder(model)
-    ids = decoder.generate_ids(tf.constant([[2, 7, 8, 3]])).numpy()
+    generator = ModelGenerator(model)
+    ids = generator.generate_ids(tf.constant([[2, 7, 8, 3]])).numpy()
     assert ids.shape[1] <= 64 - 4
     end = 4
     model.backbone.final_norm.scale.assign(model.backbone.final_norm.scale * 0)  # all logits alike
-    decoder.refresh()
-    assert (decoder.generate_ids(tf.constant([[2, 7, 3]]), 5).numpy() == 1).all()
+    generator.refresh()
+    assert (generator.generate_ids(tf.constant([[2, 7, 3]]), 5).numpy() == 1).all()
     embedding = model.backbone.token_embedding.embeddings
     table = np.zeros(embedding.shape, "float32")
     table[end] = 1.0  # and now the end is the likeliest
     embedding.assign(table)
     model.backbone.final_norm.scale.assign(np.ones(32))
-    decoder.refresh()
-    assert decoder.generate_ids(tf.constant([[2, end, 3]]), 5).numpy().shape[1] in (0, 1)
+    generator.refresh()
+    assert generator.generate_ids(tf.constant([[2, end, 3]]), 5).numpy().shape[1] in (0, 1)
 
 
-def test_a_prompt_that_is_too_long_loses_its_beginning(preprocessor):
-    decoder = Decoder(make_model("modern", preprocessor))
+def test_a_prompt_that_is_too_long_loses_its_beginning(generator):
     long = list(range(5, 205)) + [3]
     room = 64 - 8  # an eighth of the length is kept for the answer
     kept = [2, *long[-(room - 1) :]]
-    a, b = (decoder.generate_ids(tf.constant([ids]), 8) for ids in ([2, *long], kept))
+    a, b = (generator.generate_ids(tf.constant([ids]), 8) for ids in ([2, *long], kept))
     np.testing.assert_array_equal(a, b)
 
 
-def test_an_empty_batch(preprocessor):
-    decoder = Decoder(make_model("modern", preprocessor))
-    assert decoder.generate_ids(tf.zeros([0, 3], tf.int32)).shape == (0, 0)
+def test_an_empty_batch(generator):
+    assert generator.generate_ids(tf.zeros([0, 3], tf.int32)).shape == (0, 0)
 
 
-def test_equal_seeds_give_equal_texts_and_others_do_not(preprocessor):
-    decoder = Decoder(make_model("modern", preprocessor))
-
+def test_equal_seeds_give_equal_texts_and_others_do_not(generator):
     def draw(seed):
-        return decoder.generate(["Chào"], 20, temperature=1.5, seed=seed).numpy().tolist()
+        return generator.generate(["Chào"], 20, temperature=1.5, seed=seed).numpy().tolist()
 
     assert draw(1) == draw(1) != draw(2)
 
 
-def test_conversation_ids_are_those_of_training(preprocessor):
-    decoder = Decoder(make_model("modern", preprocessor))
+def test_conversation_ids_are_those_of_training(generator, preprocessor):
     x = {"prompts": [["Bật đèn", "Tắt đi"]], "responses": [["Đã bật", "?"]]}
     trained = preprocessor.documents(x)[0][0].numpy().tolist()
-    ids = conversation_ids(decoder, ["Bật đèn", "Tắt đi"], ["Đã bật"])
+    ids = generator.conversation_ids(["Bật đèn", "Tắt đi"], ["Đã bật"])
     assert trained[: len(ids)] == ids
 
 
@@ -107,7 +102,7 @@ def test_answers_of_the_export_equal_those_of_generate(run):
     )
 
 
-def test_bad_controls_are_listed_at_once(run):
+def test_bad_settings_are_listed_at_once(run):
     with pytest.raises(UserError) as caught:
         keras_vngpt.generate(run, ["a"], temperature=-1, top_p=2, seed=2**40, topk=1)
     assert [f.split(":")[0] for f in caught.value.faults] == [
@@ -210,85 +205,84 @@ def test_export_is_whole_or_not_there(run, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["mine"]
 
 
-def by_steps(exported, token_ids, steps):
+def by_steps(signatures, token_ids, steps):
     """Greedy decoding with the signatures `prefill` and `decode_step`."""
-    state = exported.signatures["prefill"](
-        token_ids=tf.constant(token_ids), max_new_tokens=tf.constant(steps)
+    prefix = signatures["prefix_cache"](prefix_ids=tf.zeros([0], tf.int32))
+    state = signatures["prefill"](
+        token_ids=tf.constant(token_ids), max_new_tokens=tf.constant(steps), **prefix
     )
-    names = "token_ids", "lengths", "clock", *(name for name in state if "cache" in name)
-    state, tokens = {name: state[name] for name in names}, []
+    newest = from_tensors(state).newest()
+    names = "lengths", *(name for name in state if name.startswith("cache_"))
+    state, tokens = {"token_ids": newest, **{name: state[name] for name in names}}, []
     for _ in range(steps):
-        out = exported.signatures["decode_step"](**state)
+        out = signatures["decode_step"](**state)
         tokens.append(1 + tf.argmax(out.pop("logits")[:, 1:], -1, output_type=tf.int32))
-        more = {"lengths": state["lengths"] + 1, "clock": state["clock"] + 1}
+        more = {name: state[name] + 1 for name in ("lengths", "cache_position")}
         state = {"token_ids": tokens[-1], **more, **out}
     return tf.stack(tokens, axis=1).numpy()
 
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_prefill_and_decode_step_of_the_export_give_the_tokens_of_generate(
-    decoder_kind, preprocessor, tmp_path, rows
+    decoder_kind, small, ids_signatures, rows
 ):
-    decoder = Decoder(make_model(decoder_kind, preprocessor))
-    save_decoder(decoder, tmp_path / "1", text=False)
-    exported = tf.saved_model.load(str(tmp_path / "1"))
-    ids = decoder.tokenize(PROMPTS[:rows]).numpy()
-    expected = decoder.generate_ids(ids, 9, min_new_tokens=9).numpy()
-    np.testing.assert_array_equal(by_steps(exported, ids, 9)[:, :4], expected[:, :4])
+    _, generator = small(decoder_kind)
+    ids = generator.tokenize(PROMPTS[:rows]).numpy()
+    expected = generator.generate_ids(ids, 9, min_new_tokens=9).numpy()
+    np.testing.assert_array_equal(
+        by_steps(ids_signatures(decoder_kind), ids, 9)[:, :4], expected[:, :4]
+    )
 
 
-def test_a_row_joins_when_another_has_ended_and_the_clock_goes_around(preprocessor):
-    """Continuous batching: columns of the cache are used again, and each row sees its own."""
-    model = make_model("modern", preprocessor)
-    decoder = Decoder(model)
+def test_columns_of_the_cache_are_used_again_and_each_row_sees_its_own(small):
+    model, generator = small()
     rng = np.random.default_rng(0)
     texts = rng.integers(5, 600, [2, 80])
     n = 25  # the first row is another one after as many tokens; the cache has 64 columns
-    state = decoder.prefill(tf.constant([[2, 5], [2, 6]]), tf.constant(1), decoder.no_prefix())
-    cache, clock = (state["cache_0"], state["cache_1"]), 1
-    step = tf.function(decoder.decode_step, autograph=False)
+    state = generator.prefill(tf.constant([[2, 5], [2, 6]]), tf.constant(1), generator.no_prefix())
+    cache, position = state.cache, 1
+    step = tf.function(generator.decode_step, autograph=False)
     for start in range(0, 75, n):
         for i in range(start, start + n):
             lengths = tf.constant([i - start + 1, min(i + 1, 64)])
             tokens = tf.constant(texts[:, i], tf.int32)
-            logits, cache = step(tokens, lengths, tf.constant(clock), cache)
-            clock += 1
+            logits, cache = step(tokens, lengths, tf.constant(position), cache)
+            position += 1
         alone = model({"token_ids": texts[:1, start : start + n], "padding_mask": np.ones((1, n))})
         np.testing.assert_allclose(logits[0], alone[0, -1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("weights, most", [("bfloat16", 0.02), ("float16", 0.003), ("int8", 0.03)])
-def test_smaller_weights_give_nearly_the_same_scores(preprocessor, tmp_path, weights, most):
-    model = make_model("modern", preprocessor)
-    exact, small = Decoder(model), Decoder(model, weights=weights)
+def test_smaller_weights_give_nearly_the_same_scores(small, tmp_path, weights, most):
+    model, exact = small()
+    lossy = ModelGenerator(model, weights=weights)
     texts = tf.constant(PROMPTS)
-    np.testing.assert_allclose(exact.score(texts)[0], small.score(texts)[0], rtol=most)
+    np.testing.assert_allclose(exact.score(texts)[0], lossy.score(texts)[0], rtol=most)
     sizes = []
-    for decoder in (exact, small):
-        save_decoder(decoder, tmp_path / "1", text=False)
+    for generator in (exact, lossy):
+        save_generator(generator, tmp_path / "1", text=False)
         sizes.append(sum(f.stat().st_size for f in (tmp_path / "1" / "variables").iterdir()))
     assert sizes[1] < sizes[0] / (3 if weights == "int8" else 1.7)
 
 
-def test_greedy_tokens_equal_the_uncached_models_on_200_prompts(run):
+def test_greedy_tokens_equal_the_uncached_models_on_50_prompts(run, in_memory):
     """The whole rows again for each token, in float32, beside the cache."""
-    decoder = load_decoder(run.folder)
     model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "finetune"))
     with (resources.files("keras_vngpt") / "samples/home_train.jsonl").open() as file:
-        prompts = [json.loads(line)["request"] for line in itertools.islice(file, 200)]
-    ids = decoder.tokenize(prompts).numpy()
-    new = decoder.generate_ids(ids, 10, min_new_tokens=10).numpy()
+        prompts = [json.loads(line)["request"] for line in itertools.islice(file, 50)]
+    ids = in_memory.tokenize(prompts).numpy()
+    new = in_memory.generate_ids(ids, 10, min_new_tokens=10).numpy()
     rows, lengths = np.pad(ids, [(0, 0), (0, 10)]), (ids > 0).sum(1)
     for i in range(10):
         logits = np.array(model({"token_ids": rows, "padding_mask": (rows > 0).astype(int)}))
-        logits = logits[np.arange(200), lengths + i - 1]
+        logits = logits[np.arange(50), lengths + i - 1]
         logits[:, [0, 4]] = -np.inf  # no padding, and no end before ten tokens
         np.testing.assert_array_equal(new[:, i], logits.argmax(-1))
-        rows[np.arange(200), lengths + i] = new[:, i]
+        rows[np.arange(50), lengths + i] = new[:, i]
 
 
 ODD_TEXTS = ["", " ", "a" * 100_000, "Bật đèn " * 12_500, "\x00\x01\x1b[31m\u202e", "\ufffd", "🙂"]
-ODD_CONTROLS = [
+ODD_SETTINGS = [
     {"temperature": float("nan")},  # greedy: it is not more than 0
     {"temperature": float("inf"), "seed": 1},
     {"temperature": -1.0},
@@ -308,9 +302,9 @@ def test_odd_texts_have_answers(trained):
     """Whatever a SavedModel is given, each prompt has an answer, and the others are not harmed."""
     plain = PROMPTS[0]
     (by_itself,) = trained.generate([plain], 8).numpy()
-    controls, stop = as_tensors({})[0], tf.constant([b"\xff", b"\xc3("])
-    raw = tf.constant([plain]), tf.constant(8), controls, stop, trained.no_prefix()
-    assert trained.answer_texts(*raw)["responses"].numpy() == [by_itself]
+    raw = {"prompts": tf.constant([plain]), "stop": tf.constant([b"\xff", b"\xc3("])}
+    found = trained._call("generate_with", **raw, **config_tensors({}, 1, 8))
+    assert found["responses"].numpy() == [by_itself]
     odd = [text.encode() for text in ODD_TEXTS] + [b"\xff\xfe B\xe1\xba", b"\xed\xa0\x80"]
     answers = trained.generate([plain, *odd], 8).numpy()
     assert answers[0] == by_itself
@@ -320,11 +314,11 @@ def test_odd_texts_have_answers(trained):
         assert trained.generate([text], 8).numpy()[0] == answer
 
 
-@pytest.mark.parametrize("controls", ODD_CONTROLS, ids=str)
-def test_odd_controls_are_defined(trained, controls):
-    ids = trained.generate_ids(trained.tokenize(PROMPTS[:2]), 6, **controls).numpy()
+@pytest.mark.parametrize("config", ODD_SETTINGS, ids=str)
+def test_odd_settings_are_defined(trained, config):
+    ids = trained.generate_ids(trained.tokenize(PROMPTS[:2]), 6, **config).numpy()
     assert ids.shape[0] == 2 and ids.shape[1] <= 6 and (ids >= 0).all()
-    if not controls.get("temperature", 0) > 0 and "temperature" in controls:
+    if not config.get("temperature", 0) > 0 and "temperature" in config:
         np.testing.assert_array_equal(ids, trained.generate_ids(trained.tokenize(PROMPTS[:2]), 6))
 
 
@@ -340,14 +334,14 @@ def test_lengths_and_batches_of_nothing(trained):
 
 def test_the_longest_answer_of_a_model_with_learned_positions(preprocessor):
     """There is no position beyond the longest row, whatever the cache is rounded up to."""
-    decoder = Decoder(make_model("classic", preprocessor, length=40))
-    ids = decoder.generate_ids([[2, 7, 8, 3]], min_new_tokens=100).numpy()
+    generator = ModelGenerator(make_model("classic", preprocessor, length=40))
+    ids = generator.generate_ids([[2, 7, 8, 3]], min_new_tokens=100).numpy()
     assert ids.shape == (1, 36)
 
 
-def test_a_prompt_of_one_token(model):
-    decoder = Decoder(model)
-    ids = decoder.generate_ids([[2], [2]], 3, min_new_tokens=3).numpy()
+def test_a_prompt_of_one_token(small, decoder_kind):
+    model, generator = small(decoder_kind)
+    ids = generator.generate_ids([[2], [2]], 3, min_new_tokens=3).numpy()
     logits = model({"token_ids": np.array([[2]]), "padding_mask": np.ones((1, 1))})
     logits = np.array(logits)[0, 0]
     logits[[0, 4]] = -np.inf
@@ -356,9 +350,24 @@ def test_a_prompt_of_one_token(model):
 
 def test_smaller_weights_of_the_classic_decoder_are_refused_before_training(preprocessor, tmp_path):
     with pytest.raises(ValueError, match="Received: weights=int8"):
-        Decoder(make_model("classic", preprocessor), weights="int8")
+        ModelGenerator(make_model("classic", preprocessor), weights="int8")
     with pytest.raises(UserError, match=r"export\.weights: the classic decoder"):
         keras_vngpt.fit(
             folder=str(tmp_path), model={"decoder": "classic"}, export={"weights": "int8"}
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_preset_of_version_0_1_is_prompted_as_its_folders_name_says(small, tokenizer, tmp_path):
+    model, _ = small()
+    for name in ("pretrain", "finetune"):
+        model.save_to_preset(str(tmp_path / name))
+        file = tmp_path / name / "preprocessor.json"
+        preprocessor = json.loads(file.read_text("utf-8"))
+        preprocessor["config"].pop("prompt_format", None)
+        file.write_text(json.dumps(preprocessor), "utf-8")
+        last = int(load_generator(tmp_path / name).tokenize(["a"])[0, -1])
+        assert (last == tokenizer.sep_token_id) == (name == "finetune")
+        preprocessor["config"]["prompt_format"] = "text"
+        file.write_text(json.dumps(preprocessor), "utf-8")
+        assert prompt_form(tmp_path / name, model) == {}  # the preprocessor says it

@@ -11,7 +11,7 @@ from conftest import make_model
 
 import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
-from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.models.presets import PRESETS
 from keras_vngpt.models.scores import Scores
 
@@ -114,7 +114,7 @@ def test_wrong_values_say_what_was_received():
 
 def test_whole_responses_are_the_exact_match_of_greedy_decoding(preprocessor):
     model = make_model("modern", preprocessor)
-    decoder = Decoder(model)
+    decoder = ModelGenerator(model)
     prompts = ["Bật đèn", "Tắt quạt đi", "Kéo rèm lên"]
     ids = decoder.generate_ids(decoder.tokenize(prompts), 6).numpy()
     rows = np.zeros((3, 32), int)

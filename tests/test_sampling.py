@@ -1,4 +1,4 @@
-"""What is drawn has the distribution that the controls ask for."""
+"""What is drawn has the distribution that the settings ask for."""
 
 import functools
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import chisquare
 
-from keras_vngpt.generation.controls import PER_ROW, TABLES, as_tensors
+from keras_vngpt.generation.config_tensors import DTYPES, TABLES, config_tensors
 from keras_vngpt.generation.sampling import choose, draws, processed
 from keras_vngpt.generation.state import State
 
@@ -19,14 +19,14 @@ ANSWER = [0, 3, 0]
 
 
 @tf.function(jit_compile=True, autograph=False)
-def chosen(logits, state, uniform, controls):
-    return choose(processed(logits, state, END + 1, controls), uniform, END + 1, controls)
+def chosen(logits, state, uniform, config):
+    return choose(processed(logits, state, END + 1, config), uniform, END + 1, config)
 
 
-def compiled(logits, state, uniform, controls):
+def compiled(logits, state, uniform, config):
     """The choice among tokens that are all one more: 0 is the padding, and the likeliest here."""
     logits = tf.pad(tf.constant(logits, tf.float32), [[0, 0], [1, 0]], constant_values=99.0)
-    return chosen(logits, state, uniform, controls).numpy() - 1
+    return chosen(logits, state, uniform, config).numpy() - 1
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def state_of(rows, prompt, answer, node=0, turn=0):
         log_probabilities=tf.zeros([rows, len(tokens)]),
         lengths=tf.fill([rows], length),
         answered=tf.fill([rows], len(answer)),
-        clock=tf.constant(length - 1 + turn),
+        cache_position=tf.constant(length - 1 + turn),
         done=tf.fill([rows], False),
         node=tf.fill([rows], node),
         cache=(),
@@ -51,14 +51,12 @@ def state_of(rows, prompt, answer, node=0, turn=0):
 
 
 def of_rows(rows, given, tables=()):
-    """Controls as steps take them."""
-    controls, _ = as_tensors(given)
-    numbers = {name: tf.fill([rows], controls[name]) for name in PER_ROW}
-    numbers |= {"max_new_tokens": tf.fill([rows], 99), "row": tf.range(rows)}
-    tables = {name: controls[name] for name in TABLES} | dict(tables)
+    """Settings as steps take them."""
+    config = config_tensors(given, rows, 99)
+    tables = {name: config[name] for name in TABLES} | dict(tables)
     for name in ("bad_words", "constraint_tokens"):
         tables[name] = tf.where(tables[name] < 0, -1, tables[name] + 1)
-    return numbers | tables
+    return config | tables
 
 
 def draw(logits, given, prompt=PROMPT, answer=ANSWER, tables=(), **place):
@@ -70,7 +68,7 @@ def draw(logits, given, prompt=PROMPT, answer=ANSWER, tables=(), **place):
 
 def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
              presence_penalty=0.0, frequency_penalty=0.0):  # fmt: skip
-    """The distribution as the controls are defined, by sorting."""
+    """The distribution as the settings are defined, by sorting."""
     logits = LOGITS.copy()
     for token in range(len(logits)):
         answered = ANSWER.count(token)
@@ -90,7 +88,7 @@ def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=
 
 
 @pytest.mark.parametrize(
-    "controls",
+    "config",
     [
         {},
         {"temperature": 0.5},
@@ -112,9 +110,9 @@ def intended(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=
         {"temperature": 1.5, "top_k": 6, "top_p": 0.8, "min_p": 0.2, "repetition_penalty": 1.2},
     ],
 )
-def test_frequencies_are_those_of_the_intended_distribution(controls):
-    drawn = draw(np.tile(LOGITS, (DRAWS, 1)), {"temperature": 1.0, **controls})
-    counts, p = np.bincount(drawn, minlength=len(LOGITS)), intended(**controls)
+def test_frequencies_are_those_of_the_intended_distribution(config):
+    drawn = draw(np.tile(LOGITS, (DRAWS, 1)), {"temperature": 1.0, **config})
+    counts, p = np.bincount(drawn, minlength=len(LOGITS)), intended(**config)
     assert counts[p == 0].sum() == 0
     if (p > 0).sum() > 1:
         assert chisquare(counts[p > 0], DRAWS * p[p > 0]).pvalue > 1e-3
@@ -209,7 +207,7 @@ def test_nothing_comes_but_what_a_constraint_allows(temperature):
     assert set(draw(np.zeros((9, 8)), {}, tables=tables | banned, node=1)) == {END}
 
 
-def test_each_row_has_controls_of_its_own():
+def test_each_row_has_settings_of_its_own():
     given = [
         {"temperature": 1.0, "top_k": 3},
         {},
@@ -217,7 +215,7 @@ def test_each_row_has_controls_of_its_own():
         {"no_repeat_ngram_size": 1},
         {"temperature": 1.3, "top_p": 0.5, "repetition_penalty": 1.4, "min_new_tokens": 9},
     ]
-    together = {name: tf.stack([of_rows(1, each)[name][0] for each in given]) for name in PER_ROW}
+    together = {name: tf.stack([of_rows(1, each)[name][0] for each in given]) for name in DTYPES}
     logits, uniform = np.random.default_rng(0).normal(size=(5, 8)), numbers(3, 5, 1)[:, 0]
     state = state_of(5, PROMPT, ANSWER)
     mixed = compiled(logits, state, uniform, of_rows(5, {}) | together)

@@ -18,7 +18,7 @@ from prompts import make_prompts, peak_memory  # noqa: E402
 from workers import serve, timed  # noqa: E402
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM  # noqa: E402
-from keras_vngpt.generation.decoder import Decoder  # noqa: E402
+from keras_vngpt.generation.model_generator import ModelGenerator  # noqa: E402
 
 
 def main(engine, folder, threads):
@@ -46,11 +46,11 @@ def padded(prompts, width):
 def our_engine(model, weights):
     tokenizer = types.SimpleNamespace(end_token_id=-1, _sentence_piece=None)  # nothing ends
     model.preprocessor = types.SimpleNamespace(tokenizer=tokenizer)
-    decoder = Decoder(model, weights=weights)
+    generator = ModelGenerator(model, weights=weights)
 
     def answer(prompts, new):
         width = max(map(len, prompts))
-        return decoder.generate_ids(tf.constant(padded(prompts, width)), new).numpy()
+        return generator.generate_ids(tf.constant(padded(prompts, width)), new).numpy()
 
     return answer
 

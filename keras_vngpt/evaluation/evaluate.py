@@ -46,14 +46,14 @@ def evaluate(
     import_tensorflow()
     from keras_vngpt.evaluation.bits_per_byte import bits_per_byte
     from keras_vngpt.evaluation.exact_match import exact_match
-    from keras_vngpt.generation.generate import load_text_decoder
+    from keras_vngpt.generation.generate import load_text_generator
     from keras_vngpt.generation.loading import find_preset
 
-    preset, decoder, figures = find_preset(path), load_text_decoder(path), {}
+    preset, generator, figures = find_preset(path), load_text_generator(path), {}
     if documents and preset is None:
         raise UserError(f"{path}: bits per byte need a run folder or a preset, not an export")
     if conversations:
-        answers = exact_match(decoder, conversations)
+        answers = exact_match(generator, conversations)
         figures["exact_match"] = sum(a["correct"] for a in answers) / len(answers)
         figures["requests"] = len(answers)
     if documents:

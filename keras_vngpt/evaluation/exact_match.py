@@ -3,26 +3,25 @@
 import keras
 
 from keras_vngpt.console import verbosity
-from keras_vngpt.generation.conversation import answer_conversations
 from keras_vngpt.text.normalization import canonical
 
 BATCH = 64
 
 
-def exact_match(decoder, conversations):
+def exact_match(generator, conversations):
     """Answer the last request of every conversation, greedily, and compare.
 
     Two texts are equal if they are after `canonical`: the placement of tone marks does not count.
 
     Args:
-        decoder: a `Decoder` or `ExportedDecoder`.
+        generator: a `TextGenerator`.
         conversations: list of `Conversation`.
 
     Returns:
         list of dictionaries: `request`, `expected`, `answer`, `correct`.
 
     Example:
-        >>> answers = exact_match(decoder, conversations)
+        >>> answers = exact_match(generator, conversations)
         >>> sum(a["correct"] for a in answers) / len(answers)
     """
     # Alike lengths together: a batch is padded to its longest prompt.
@@ -32,7 +31,7 @@ def exact_match(decoder, conversations):
     for start in range(0, len(order), BATCH):
         places = order[start : start + BATCH]
         batch = [conversations[i] for i in places]
-        texts = answer_conversations(decoder, [(c.prompts, c.responses[:-1]) for c in batch])
+        texts = generator.answer_conversations([(c.prompts, c.responses[:-1]) for c in batch])
         for i, c, text in zip(places, batch, texts, strict=True):
             answers[i] = {
                 "request": c.prompts[-1],

@@ -17,10 +17,12 @@ class ModelFamily(ABC):
         name: str.
         takes_segments: bool, whether documents may share a row: then `padding_mask` carries their
             numbers. Where not, each has a row by itself.
+        separator: str, the text between request and response where there is no token for it.
     """
 
     name = ""
     takes_segments = False
+    separator = None
 
     @abstractmethod
     def has(self, model):

@@ -20,6 +20,7 @@ class KerasHub(ModelFamily):
     """The family of all models that KerasHub brings, with their own tokenizers."""
 
     name = "keras_hub"
+    separator = SEPARATOR
 
     def has(self, model):
         return isinstance(model, keras_hub.models.CausalLM)
@@ -33,7 +34,7 @@ class KerasHub(ModelFamily):
             sequence_length=task_settings.sequence_length,
             eos_weight=getattr(task_settings, "eos_weight", 1.0),
             prompt_format=prompt_format,
-            separator=SEPARATOR,
+            separator=self.separator,
         )
 
     def load(self, folder, preprocessor, **settings):

@@ -6,7 +6,7 @@ from keras_vngpt.generation.sampling import NEVER, next_node, processed
 from keras_vngpt.generation.state import with_token
 
 
-def beam_search(steps, state, groups, limit, controls, penalties, shared, end, max_length):
+def beam_search(backend, state, groups, config, penalties, shared, end):
     """Steps with several beginnings of each answer at once, within XLA; as in transformers.
 
     Of the continuations of the beams of a group the best `2 * beams` are looked at: those that end
@@ -14,10 +14,9 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
     done when it has `beams` answers that nothing can beat any more.
 
     Args:
-        steps, state, controls, shared, end, max_length: as for `decode`; the rows of `state` are
-            the beams, those of one group beside each other and alike.
+        backend, state, config, shared, end: as for `decode`; the rows of `state` are the beams,
+            those of one group beside each other and alike.
         groups: float tensor [groups], of any value: their number says how rows make groups.
-        limit: int tensor, the longest answer.
         penalties: `(length_penalty, early_stopping)`, float and bool tensors. A score is the sum of
             log-probabilities over length ** length_penalty.
 
@@ -28,6 +27,7 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         - [Vijayakumar et al., 2018](https://arxiv.org/abs/1610.02424), section 2, beam search.
     """
     length_penalty, early_stopping = penalties
+    limit = config["max_new_tokens"][0]
     length_penalty = tf.clip_by_value(length_penalty, -10.0, 10.0)  # scores stay above `NEVER`
     groups, rows = tf.shape(groups)[0], tf.shape(state.lengths)[0]
     beams = rows // groups
@@ -55,16 +55,15 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
         return (i < limit) & ~tf.reduce_all(done)
 
     def body(i, state, done, scores, answers):
-        logits, cache = steps.step(state.newest(), state.lengths, state.clock, state.cache, shared)
+        tokens, cache = state.newest(), state.cache
+        logits, cache = backend.step(tokens, state.lengths, state.cache_position, cache, shared)
         size = tf.shape(logits)[1]
         raw = tf.nn.log_softmax(logits)
-        total = scores[..., None] + of_beams(
-            processed(raw, state._replace(cache=()), end, controls)
-        )
+        total = scores[..., None] + of_beams(processed(raw, state._replace(cache=()), end, config))
         best, place = tf.math.top_k(tf.reshape(total, [groups, beams * size]), 2 * beams)
         parents, chosen = place // size, tf.cast(place % size, tf.int32)
         log_probs = tf.gather(tf.reshape(of_beams(raw), [groups, -1]), place, batch_dims=1)
-        is_last = (i + 1 >= limit) | (of_beams(state.lengths)[:, 0] + 1 >= max_length)
+        is_last = (i + 1 >= limit) | (of_beams(state.lengths)[:, 0] + 1 >= backend.max_length)
         is_end = (chosen == end) | is_last
 
         # Answers: the best of those that were there and of those that end here.
@@ -81,9 +80,9 @@ def beam_search(steps, state, groups, limit, controls, penalties, shared, end, m
             tf.gather(each, order, batch_dims=1) for each in (parents, chosen, log_probs)
         )
         rows = tf.reshape(first_row + parents, [-1])
-        state = _rows(state._replace(cache=steps.rows(cache, rows)), rows)
+        state = _rows(state._replace(cache=backend.rows(cache, rows)), rows)
         token = tf.reshape(chosen, [-1])
-        state = state._replace(node=next_node(state.node, token, controls))
+        state = state._replace(node=next_node(state.node, token, config))
         state = with_token(state, token, tf.reshape(log_probs, [-1]))
         # Once done, always done: a group must not open again while others go on.
         done |= is_settled(i + 1, scores, answers)

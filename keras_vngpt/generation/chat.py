@@ -6,9 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation.controls import check_texts, resolve_controls
-from keras_vngpt.generation.conversation import conversation_ids
-from keras_vngpt.generation.generate import load_text_decoder, with_system
+from keras_vngpt.generation.generate import load_text_generator, with_system
+from keras_vngpt.generation.generation_config import check_texts, resolve_config
 
 HELP = "An empty line or Ctrl-D ends the chat, /new begins a new conversation."
 
@@ -18,7 +17,7 @@ def chat(
     memory: bool = False,
     max_new_tokens: int | None = None,
     system: str = "",
-    **controls,
+    **config,
 ):
     """Talk to a run folder, or to an export alone, in the terminal.
 
@@ -30,16 +29,16 @@ def chat(
         memory: show the model the earlier turns too, for models trained on conversations
         max_new_tokens: longest answer; nothing for as long as the model's rows
         system: text before the first request, for models trained with one (`augment` writes one)
-        **controls: temperature, top_p, stop, regex and more; see `Controls`.
+        **config: temperature, top_p, stop, regex and more; see `GenerationConfig`.
 
     Raises:
-        UserError: a path with nothing to load, a control out of its range.
+        UserError: a path with nothing to load, a setting out of its range.
     """
-    controls = resolve_controls(max_new_tokens, controls)
+    config = resolve_config(max_new_tokens, config)
     check_texts("system", [system])
-    if controls["num_beams"] > 1 or controls["num_return_sequences"] > 1:
+    if config["num_beams"] > 1 or config["num_return_sequences"] > 1:
         raise UserError("num_beams, num_return_sequences: a chat has one answer, word by word")
-    decoder = load_text_decoder(path)
+    generator = load_text_generator(path)
     print(HELP)
     if (trained_with := _system_of(path)) and not system:
         print(f"Each request was trained with a text before it: --system {quote(trained_with)}")
@@ -61,8 +60,8 @@ def chat(
             continue
         check_texts("prompt", [prompt])
         prompts.append(prompt if prompts else with_system(system, prompt))
-        ids, answer = conversation_ids(decoder, prompts, responses), ""
-        for piece in decoder.stream(ids, max_new_tokens, **controls):
+        ids, answer = generator.conversation_ids(prompts, responses), ""
+        for piece in generator.stream(ids, max_new_tokens, **config):
             answer += piece
             print(piece, end="", flush=True)
         print()

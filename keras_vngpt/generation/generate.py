@@ -2,12 +2,9 @@
 
 import sys
 
-import tensorflow as tf
-
+from keras_vngpt.console import import_tensorflow
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation.controls import check_texts, resolve_controls
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.generation.generation_config import check_texts, resolve_config
 
 
 def generate(
@@ -15,7 +12,7 @@ def generate(
     prompts: list[str],
     max_new_tokens: int | None = None,
     system: str = "",
-    **controls,
+    **config,
 ):
     """Answer prompts with a run folder, or with an export alone.
 
@@ -28,24 +25,24 @@ def generate(
         prompts: one or more requests
         max_new_tokens: longest answer; nothing for as long as the model's rows
         system: text before each request, for models trained with one (`augment` writes one)
-        **controls: temperature, top_p, stop, choices, num_beams and more; see `Controls`.
+        **config: temperature, top_p, stop, choices and more; see `GenerationConfig`.
 
     Returns:
         list of str, `num_return_sequences` answers a prompt.
 
     Raises:
-        UserError: a path with nothing to load, a control out of its range.
+        UserError: a path with nothing to load, a setting out of its range.
 
     Example:
         >>> generate("runs/default", ["Bật quạt phòng ngủ lên mức 2"])
         ['Đã bật quạt phòng ngủ lên mức 2']
     """
-    controls = resolve_controls(max_new_tokens, controls)
-    decoder = load_text_decoder(path)
+    config = resolve_config(max_new_tokens, config)
+    generator = load_text_generator(path)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     check_texts("prompts", [system, *prompts])
     prompts = [with_system(system, prompt) for prompt in prompts]
-    answers = decoder.generate(tf.constant(prompts, tf.string), max_new_tokens, **controls)
+    answers = generator.generate(prompts, max_new_tokens, **config)
     return [answer.decode(errors="replace") for answer in answers.numpy()]
 
 
@@ -54,11 +51,14 @@ def with_system(system, prompt):
     return f"{system}\n{prompt}" if system else prompt
 
 
-def load_text_decoder(path):
-    """`load_decoder`, for a decoder that takes texts."""
+def load_text_generator(path):
+    """`load_generator`, for one that takes texts; imports TensorFlow, which takes seconds."""
     if sys.stderr.isatty():
         print("Loading", path, "...", file=sys.stderr)
-    decoder = load_decoder(path)
-    if isinstance(decoder, ExportedDecoder) and not decoder.has_text:
+    import_tensorflow()
+    from keras_vngpt.generation.loading import load_generator
+
+    generator = load_generator(path)
+    if not generator.has_text:
         raise UserError(f"{path}: was exported with --text false and takes only token ids")
-    return decoder
+    return generator

@@ -1,39 +1,40 @@
-"""A decoder from whatever a user points at: an export, a preset or a run folder."""
+"""A text generator from whatever a user points at: an export, a preset or a run folder."""
 
+import json
 from pathlib import Path
 
 from keras_hub.models import CausalLM
 
+from keras_vngpt.config import read_yaml
 from keras_vngpt.errors import UserError
-from keras_vngpt.families import FAMILIES  # noqa: F401  registers our classes with Keras
-from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.saved_model import ExportedDecoder
+from keras_vngpt.families import family_of
+from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
+from keras_vngpt.tasks import TASKS
 
-STAGES = ("finetune", "pretrain")  # the stage whose model answers comes first
 
-
-def load_decoder(path, weights="float32"):
-    """The decoder of a run folder, of a preset in one, or of an exported SavedModel.
+def load_generator(path, weights="float32"):
+    """The text generator of a run folder, of a preset in one, or of an exported SavedModel.
 
     Args:
         path: str or Path.
-        weights: how a `Decoder` keeps its matrices; an export has them as they are.
+        weights: how a `ModelGenerator` keeps its matrices; an export has them as they are.
 
     Returns:
-        `Decoder` or `ExportedDecoder`.
+        `ModelGenerator` or `SavedModelGenerator`.
 
     Raises:
         UserError: where the folder is neither, or holds no trained model yet.
 
     Example:
-        >>> load_decoder("runs/default").generate(["Tắt đèn phòng khách"])
+        >>> load_generator("runs/default").generate(["Tắt đèn phòng khách"])
     """
     path = Path(path)
     if (path / "saved_model.pb").is_file():
-        return ExportedDecoder(path)
+        return SavedModelGenerator(path)
     if preset := find_preset(path):
         model = load_model(preset)
-        return Decoder(model, instruct=preset.name != "pretrain", weights=weights)
+        return ModelGenerator(model, **prompt_form(preset, model), weights=weights)
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
@@ -56,6 +57,34 @@ def load_model(preset):
         raise UserError(f"{preset}: cannot be loaded ({str(error).splitlines()[0]})") from None
 
 
+def prompt_form(preset, model):
+    """`prompt_format` and `separator` of a preset, where its preprocessor does not say them.
+
+    Our preprocessors of version 0.1 do not: there the folder's name did. Those of KerasHub never
+    do: `prompt.json` beside them does.
+
+    Raises:
+        UserError: a `prompt.json` that cannot be read, or says something else.
+    """
+    if family_of(model).name == "vngpt":
+        config = json.loads((preset / "preprocessor.json").read_text("utf-8"))["config"]
+        if "prompt_format" in config:
+            return {}
+        task = TASKS.get(preset.name)
+        return {"prompt_format": task.prompt_format if task else "request"}
+    file = preset / "prompt.json"
+    if not file.is_file():
+        return {"prompt_format": "text"}
+    try:
+        form = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({error})") from None
+    has_names = isinstance(form, dict) and form.keys() <= {"prompt_format", "separator"}
+    if not has_names or form.get("prompt_format") not in ("request", "text"):
+        raise UserError(f'{file}: needs "prompt_format", "request" or "text", and a "separator"')
+    return form
+
+
 def find_preset(path):
     """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
 
@@ -63,9 +92,16 @@ def find_preset(path):
         UserError: the weights of a trained model are gone.
     """
     path = Path(path)
-    for folder in (path, *(path / stage for stage in STAGES)):
+    for folder in (path, *(path / name for name in _trained_last_first(path))):
         if (folder / "model.weights.h5").is_file():
             return folder
         if (folder / "config.json").is_file():
             raise UserError(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
     return None
+
+
+def _trained_last_first(path):
+    """The names of the tasks of a run folder."""
+    config = path / "config.yaml"
+    stages = read_yaml(config).get("stages") if config.is_file() else None
+    return [*reversed(stages or TASKS)]  # an earlier version did not note them

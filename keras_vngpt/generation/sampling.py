@@ -1,9 +1,9 @@
-"""From logits to the next token, every control a tensor at run time."""
+"""From logits to the next token, every setting a tensor at run time."""
 
 import tensorflow as tf
 
-from keras_vngpt.generation.controls import NUMBER, STEP_SPECS
-from keras_vngpt.generation.state import state_specs
+from keras_vngpt.generation.config_tensors import CONFIG_SPECS
+from keras_vngpt.generation.state import NUMBER, state_specs
 
 NEVER = -1e30  # the logit of a token that must not come; finite, so that nothing becomes NaN
 FLOAT_BITS = 32
@@ -31,53 +31,53 @@ def draws(seeds, rows, steps):
     return tf.map_fn(of_row, tf.stack([seeds, rows], -1), fn_output_signature=tf.float32)
 
 
-def is_plain(controls):
-    """Whether controls, a dictionary of tensors, change nothing of greedy decoding."""
+def is_plain(config):
+    """Whether the settings, `CONFIG_SPECS`, change nothing of greedy decoding."""
     neutral = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-    changes = [tf.reduce_any(controls[name] != value) for name, value in neutral.items()]
+    changes = [tf.reduce_any(config[name] != value) for name, value in neutral.items()]
     names = "temperature", "no_repeat_ngram_size", "min_new_tokens"
-    changes += [tf.reduce_any(controls[name] > 0) for name in names]
-    lists = controls["bad_words"], controls["constraint_tokens"]
+    changes += [tf.reduce_any(config[name] > 0) for name in names]
+    lists = config["bad_words"], config["constraint_tokens"]
     return ~tf.reduce_any(changes + [tf.reduce_any(each >= 0) for each in lists])
 
 
 # Functions of their own, for any batch: they stand in a SavedModel once.
-@tf.function(autograph=False, input_signature=[LOGITS, state_specs(), NUMBER, STEP_SPECS])
-def processed(logits, state, end, controls):
-    """Logits after all controls that are not about drawing.
+@tf.function(autograph=False, input_signature=[LOGITS, state_specs(), NUMBER, CONFIG_SPECS])
+def processed(logits, state, end, config):
+    """Logits after all settings that are not about drawing.
 
     Args:
         logits: float tensor [batch, vocabulary_size].
         state: `State` without the cache.
         end: int tensor, `[EOS]`.
-        controls: dictionary of tensors, those of `STEP_SPECS`: the numbers of `Controls` for each
-            row, [batch]; `bad_words`, int [words, length], a token sequence each, padded on the
-            left with -1; `constraint_tokens` and `constraint_nodes`, int [nodes, edges]: the tokens
-            that may come in each node of an automaton, with -1 for padding, and the nodes that
-            they lead to. A node without edges allows every token.
+        config: dictionary of tensors, those of `CONFIG_SPECS`: the numbers of `GenerationConfig`
+            for each row, [batch]; `bad_words`, int [words, length], a token sequence each, padded
+            on the left with -1; `constraint_tokens` and `constraint_nodes`, int [nodes, edges]:
+            the tokens that may come in each node of an automaton, with -1 for padding, and the
+            nodes that they lead to. A node without edges allows every token.
 
     Returns:
         float tensor like `logits`, `NEVER` where a token must not come.
     """
     ages = state.ages()
     is_used, is_answer = (ages < n[:, None] for n in (state.lengths, state.answered))
-    logits = _penalized(logits, state.tokens, is_used, is_answer, controls)
+    logits = _penalized(logits, state.tokens, is_used, is_answer, config)
     logits = tf.cond(
-        tf.reduce_any(controls["no_repeat_ngram_size"] > 0),
-        lambda: _without_repeated(logits, state, ages, is_used, controls["no_repeat_ngram_size"]),
+        tf.reduce_any(config["no_repeat_ngram_size"] > 0),
+        lambda: _without_repeated(logits, state, ages, is_used, config["no_repeat_ngram_size"]),
         lambda: logits,
     )
     logits = tf.cond(
-        tf.reduce_any(controls["bad_words"] >= 0),
-        lambda: _without_bad_words(logits, state, ages, controls["bad_words"]),
+        tf.reduce_any(config["bad_words"] >= 0),
+        lambda: _without_bad_words(logits, state, ages, config["bad_words"]),
         lambda: logits,
     )
     logits = tf.cond(
-        tf.reduce_any(controls["constraint_tokens"] >= 0),
-        lambda: _constrained(logits, state.node, controls["constraint_tokens"]),
+        tf.reduce_any(config["constraint_tokens"] >= 0),
+        lambda: _constrained(logits, state.node, config["constraint_tokens"]),
         lambda: logits,
     )
-    too_early = state.answered < controls["min_new_tokens"]
+    too_early = state.answered < config["min_new_tokens"]
     is_end = tf.range(tf.shape(logits)[1]) == end
     return without_padding(tf.where(too_early[:, None] & is_end, NEVER, logits))
 
@@ -89,43 +89,43 @@ def without_padding(logits):
 
 @tf.function(
     autograph=False,
-    input_signature=[LOGITS, tf.TensorSpec([None], tf.float32), NUMBER, STEP_SPECS],
+    input_signature=[LOGITS, tf.TensorSpec([None], tf.float32), NUMBER, CONFIG_SPECS],
 )
-def choose(logits, uniform, end, controls):
+def choose(logits, uniform, end, config):
     """A token for each row.
 
     Args:
         logits: float tensor [batch, vocabulary_size], from `processed`.
         uniform: float tensor [batch], of `draws`.
         end: int tensor, what is chosen where nothing is allowed.
-        controls: as for `processed`.
+        config: as for `processed`.
 
     Returns:
         int tensor [batch].
     """
-    is_drawn = controls["temperature"] > 0.0
+    is_drawn = config["temperature"] > 0.0
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
     token = tf.cond(
         tf.reduce_any(is_drawn),
-        lambda: tf.where(is_drawn, _sample(logits, uniform, controls), likeliest),
+        lambda: tf.where(is_drawn, _sample(logits, uniform, config), likeliest),
         lambda: likeliest,
     )
     return tf.where(tf.reduce_max(logits, axis=-1) > NEVER, token, end)
 
 
-def next_node(node, token, controls):
+def next_node(node, token, config):
     """Where tokens lead in the automaton of a constraint; a token that it has not leads nowhere."""
-    tokens = tf.gather(controls["constraint_tokens"], node)
-    nodes = tf.gather(controls["constraint_nodes"], node)
+    tokens = tf.gather(config["constraint_tokens"], node)
+    nodes = tf.gather(config["constraint_nodes"], node)
     is_taken = tokens == token[:, None]
     moved = tf.reduce_sum(tf.where(is_taken, nodes, 0), axis=-1)
     return tf.ensure_shape(tf.where(tf.reduce_any(is_taken, axis=-1), moved, node), node.shape)
 
 
-def _penalized(logits, tokens, is_used, is_answer, controls):
+def _penalized(logits, tokens, is_used, is_answer, config):
     """Less of what was there: p / r^c, and OpenAI's penalties, which count answers alone."""
-    repetition = tf.math.log(controls["repetition_penalty"])
-    penalties = repetition, controls["presence_penalty"], controls["frequency_penalty"]
+    repetition = tf.math.log(config["repetition_penalty"])
+    penalties = repetition, config["presence_penalty"], config["frequency_penalty"]
     # One that is no number, or has no end, changes nothing.
     penalties = (
         tf.where(tf.math.is_finite(p), tf.clip_by_value(p, -1e9, 1e9), 0.0) for p in penalties
@@ -200,7 +200,7 @@ def _of_age(tokens, ages, age):
     return tf.gather(tokens, tf.argmax(ages == age, output_type=tf.int32), axis=1)[:, None]
 
 
-def _sample(logits, uniform, controls):
+def _sample(logits, uniform, config):
     """Temperature, top-k, top-p and min-p, in transformers' order, then a draw.
 
     References:
@@ -209,18 +209,18 @@ def _sample(logits, uniform, controls):
     """
     is_allowed = logits > NEVER  # at the hottest temperatures too
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
-    temperature = controls["temperature"][:, None]
+    temperature = config["temperature"][:, None]
     logits /= tf.where(temperature > 0.0, temperature, 1.0)
     size = tf.shape(logits)[1]
     weights = tf.where(is_allowed, tf.exp(logits), 0.0)
-    top_k = tf.where(controls["top_k"] > 0, tf.minimum(controls["top_k"], size), size)
+    top_k = tf.where(config["top_k"] > 0, tf.minimum(config["top_k"], size), size)
     # One more would be too many: a threshold that fewer than k are above.
     floor = _lowest(logits, lambda above: _sum(tf.ones_like(weights), above) < _float(top_k))
     weights = tf.where(logits >= floor, weights, 0.0)
     total = tf.reduce_sum(weights, axis=-1)
-    floor = _lowest(logits, lambda above: _sum(weights, above) < controls["top_p"] * total)
+    floor = _lowest(logits, lambda above: _sum(weights, above) < config["top_p"] * total)
     weights = tf.where((logits >= floor) | (logits == 0.0), weights, 0.0)
-    is_likely = (weights >= controls["min_p"][:, None]) | (logits == 0.0)
+    is_likely = (weights >= config["min_p"][:, None]) | (logits == 0.0)
     weights = tf.where(is_likely, weights, 0.0)
     # The first token with which the sum of the weights is beyond the number that was drawn.
     target = uniform * tf.reduce_sum(weights, axis=-1)

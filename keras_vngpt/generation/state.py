@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_vngpt.generation.controls import IDS, NUMBER, ROWS
+IDS = tf.TensorSpec([None, None], tf.int32)
+TEXTS = tf.TensorSpec([None], tf.string)
+NUMBER = tf.TensorSpec([], tf.int32)
+ROWS = tf.TensorSpec([None], tf.int32)
 
 
 class State(NamedTuple):
@@ -15,39 +18,43 @@ class State(NamedTuple):
 
     Args:
         tokens: int tensor [batch, columns].
-        log_probabilities: float tensor like it, of the tokens that were chosen, before the controls
-            changed anything.
+        log_probabilities: float tensor like it, of the tokens that were chosen, before the
+            settings changed anything.
         lengths: int tensor [batch], tokens of each row.
         answered: int tensor [batch], how many of them are its answer.
-        clock: int tensor, the column of the newest token, which is not in the cache yet.
+        cache_position: int tensor, the column of the newest token, which is not in the cache yet;
+            modulo the number of columns.
         done: bool tensor [batch], rows that have ended.
         node: int tensor [batch], where each row is in the automaton of a constraint.
-        cache: nest of tensors, as the model's steps want it.
+        cache: nest of tensors, as the model's backend wants it.
     """
 
     tokens: Any
     log_probabilities: Any
     lengths: Any
     answered: Any
-    clock: Any
+    cache_position: Any
     done: Any
     node: Any
     cache: Any
 
     def newest(self):
         """The token of each row that the next step takes, int tensor [batch]."""
-        return tf.gather(self.tokens, self.clock % tf.shape(self.tokens)[1], axis=1)
+        return tf.gather(self.tokens, self.cache_position % tf.shape(self.tokens)[1], axis=1)
 
     def ages(self):
         """How long ago each column was written, 0 for the newest, int tensor [columns]."""
         columns = tf.shape(self.tokens)[1]
-        return tf.math.floormod(self.clock - tf.range(columns), columns)
+        return tf.math.floormod(self.cache_position - tf.range(columns), columns)
+
+
+OF_ROWS = tuple(name for name in State._fields if name not in ("cache_position", "cache"))
 
 
 def with_token(state, token, log_probability):
     """The state with a token more in each row that is not done; `done` is as it was."""
     columns = tf.shape(state.tokens)[1]
-    is_here = tf.range(columns) == (state.clock + 1) % columns
+    is_here = tf.range(columns) == (state.cache_position + 1) % columns
 
     def put(values, new):
         return tf.ensure_shape(tf.where(is_here, new[:, None], values), values.shape)
@@ -58,27 +65,8 @@ def with_token(state, token, log_probability):
         log_probabilities=put(state.log_probabilities, tf.where(state.done, 0.0, log_probability)),
         lengths=state.lengths + more,
         answered=state.answered + more,
-        clock=state.clock + 1,
+        cache_position=state.cache_position + 1,
     )
-
-
-def named_cache(cache):
-    """The tensors of a cache as a dictionary, `cache_0` and so on."""
-    return {f"cache_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(cache))}
-
-
-def as_dictionary(state):
-    """A `State` as the tensors of a signature: `token_ids` of the next step, then its fields."""
-    named = {"token_ids": state.newest(), **state._asdict(), **named_cache(state.cache)}
-    del named["cache"]
-    return named
-
-
-def as_state(tensors, cache_specs):
-    """What `as_dictionary` gave as a `State` again."""
-    flat = [tensors[name] for name in named_cache(cache_specs)]
-    cache = tf.nest.pack_sequence_as(cache_specs, flat)
-    return State(*(tensors[name] for name in State._fields[:-1]), cache)
 
 
 def state_specs(cache_specs=()):
@@ -87,11 +75,25 @@ def state_specs(cache_specs=()):
     return State(IDS, columns, ROWS, ROWS, NUMBER, rows, ROWS, cache_specs)
 
 
-def dictionary_specs(cache_specs):
-    """The `tf.TensorSpec` of what `as_dictionary` gives."""
-    named = {"token_ids": ROWS, **state_specs()._asdict(), **named_cache(cache_specs)}
+def named_cache(cache):
+    """The tensors of a cache as a dictionary, `cache_0` and so on."""
+    return {f"cache_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(cache))}
+
+
+def to_tensors(state):
+    """A `State` as the named tensors of a signature."""
+    named = {**state._asdict(), **named_cache(state.cache)}
     del named["cache"]
     return named
+
+
+def from_tensors(named, cache_specs=None):
+    """What `to_tensors` gave as a `State` again; without specs the cache is a tuple of tensors."""
+    count = sum(name.removeprefix("cache_").isdigit() for name in named)
+    cache = tuple(named[f"cache_{i}"] for i in range(count))
+    if cache_specs is not None:
+        cache = tf.nest.pack_sequence_as(cache_specs, cache)
+    return State(*(named[name] for name in State._fields[:-1]), cache)
 
 
 def nothing_of(specs):

@@ -8,10 +8,10 @@ from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.prepared import TaskData
 from keras_vngpt.evaluation.bits_per_byte import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
+from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.families import FAMILIES, family_of, family_of_preset
 from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import save_decoder
+from keras_vngpt.generation.loading import load_generator
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.text.tokenizer import load_tokenizer
@@ -85,7 +85,7 @@ def evaluate_run(run, settings):
         if (work / "test.jsonl").exists():
             test = as_conversations(read_jsonl(work / "test.jsonl"))
             print(f"\nevaluate: {len(test):,} requests that training never saw")
-            answers = exact_match(load_decoder(run / task.name), test)
+            answers = exact_match(load_generator(run / task.name), test)
             write_jsonl(run / "answers.jsonl", answers)
             right = float(np.mean([a["correct"] for a in answers]))
             figures[f"{task.name}.exact_match"] = right
@@ -94,6 +94,6 @@ def evaluate_run(run, settings):
 
 def export_run(run, settings):
     """The SavedModel of the last model."""
-    decoder = load_decoder(run / settings.tasks[-1].name, settings.export.weights)
-    save_decoder(decoder, run / "export" / "1", text=settings.export.text)
+    generator = load_generator(run / settings.tasks[-1].name, settings.export.weights)
+    save_generator(generator, run / "export" / "1", text=settings.export.text)
     return {}

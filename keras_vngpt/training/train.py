@@ -5,7 +5,7 @@ import keras
 from keras_vngpt.console import verbosity
 from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_batches
 from keras_vngpt.families import family_of
-from keras_vngpt.generation.decoder import Decoder
+from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.interruption import Interruption
 from keras_vngpt.models.scores import Scores
 from keras_vngpt.training.callbacks import (
@@ -130,7 +130,8 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     rows = data.validation.subsample(VALIDATION_ROWS)
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
     answers_requests, counter = task.prompt_format == "request", checkpoint.counter
-    generator = Decoder(model, answers_requests) if data.prompts else None
+    form = {"prompt_format": task.prompt_format, "separator": family_of(model).separator}
+    generator = ModelGenerator(model, **form) if data.prompts else None
 
     def answer(prompts):
         generator.refresh()

@@ -8,7 +8,6 @@ It imports nothing of this project, so that it starts at once.
 import sys
 
 import numpy as np
-from outlines_core import Index, Vocabulary
 
 NOWHERE, START = 0, 1  # states
 SPACE, END = ord(" "), 256  # two of the letters; END comes after those of all bytes
@@ -36,6 +35,8 @@ def automaton(pattern):
     # keeps it from looking for later beginnings: exponentially many states. It drops a letter that
     # follows on a match and does not end one, though. A new line on its own ends one: it takes that
     # place, and the automaton starts after it.
+    from outlines_core import Index, Vocabulary  # an extra, which not everyone has
+
     letters = Vocabulary(END, {bytes([i]): [i] for i in range(256)})
     index = Index(rf"\n (?:{pattern})\z|\n\z|", letters)
     transitions = index.get_transitions()

@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_slice
 
-from keras_vngpt.generation.controls import IDS, ROWS
-from keras_vngpt.generation.state import nothing_of
-from keras_vngpt.generation.weights import DecoderWeights
+from keras_vngpt.generation.backends.transformer_weights import TransformerWeights
+from keras_vngpt.generation.padding import resized
+from keras_vngpt.generation.state import IDS, ROWS, nothing_of
 from keras_vngpt.models.transformer_decoder import rotary_angles, rotate
 
 BLOCK = 64  # columns of the cache that a step reads together
@@ -21,9 +21,9 @@ class CachedTransformer(tf.Module):
 
     The cache is a pair: keys [num_layers, blocks, batch, num_heads, head_dim, 64] and values
     [num_layers, blocks, batch, num_heads, 64, head_dim], the columns in blocks of 64. All rows
-    write their newest token into the same column, the clock, so that it is one write in place; a
-    row's tokens stand in the columns before it, around the end to the beginning if need be. So
-    rows of any length go together, and one can join when another has ended.
+    write their newest token into the same column, the cache position, so that it is one write in
+    place; a row's tokens stand in the columns before it, around the end to the beginning if need
+    be. So rows of any length go together, and one can join when another has ended.
 
     Args:
         backbone: a `VnGPTBackbone` with `decoder="modern"`.
@@ -38,10 +38,11 @@ class CachedTransformer(tf.Module):
 
     def __init__(self, backbone, kind="float32"):
         super().__init__()
+        self.max_length = backbone.max_sequence_length  # of a row with its answer
         self.num_layers = backbone.num_layers
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.hidden_dim // backbone.num_heads
-        self.weights = DecoderWeights(backbone, kind)
+        self.weights = TransformerWeights(backbone, kind)
         heads, dim = self.num_heads, self.head_dim
         # Looked up, for XLA makes sines anew in each layer and for each head.
         angles = rotary_angles(tf.range(backbone.max_sequence_length), dim)
@@ -69,6 +70,28 @@ class CachedTransformer(tf.Module):
     def rows(self, cache, rows):
         """The cache of these rows, int tensor [n], instead of its own."""
         return tuple(tf.gather(each, rows, axis=2) for each in cache)
+
+    def insert(self, cache, new, rows, shift):
+        """A cache with new rows in places of its own.
+
+        Args:
+            cache, new: of any number of columns each, those of `new` cut or padded.
+            rows: int tensor [n], the places in `cache` of the rows of `new`.
+            shift: int tensor, by how many columns the new rows are rolled.
+
+        Returns:
+            The cache.
+        """
+
+        def joined(all_, new, axis):
+            shape = tf.shape(new)
+            shape = tf.tensor_scatter_nd_update(shape, [[1]], tf.shape(all_)[1:2])
+            new = _rolled(resized(new, shape), shift, axis)
+            place = tf.meshgrid(tf.range(shape[0]), tf.range(shape[1]), rows, indexing="ij")
+            return tf.tensor_scatter_nd_update(all_, tf.stack(place, axis=-1), new)
+
+        keys, values = (joined(*pair) for pair in zip(cache, new, (5, 4), strict=True))
+        return keys, values
 
     def prefill(self, token_ids, lengths, capacity, prefix):
         """The cache of prompts; without XLA, so that each length is paid for as it is.
@@ -104,7 +127,7 @@ class CachedTransformer(tf.Module):
         """What all steps of a batch share, made outside of XLA, where it is no copy."""
         return self.weights.matrices(), self.weights.head()
 
-    def step(self, token_ids, lengths, clock, cache, shared):
+    def step(self, token_ids, lengths, cache_position, cache, shared):
         """One token for each row, within XLA.
 
         A batch that is known to be one row, [1], goes a way of its own: products that are faster
@@ -113,7 +136,7 @@ class CachedTransformer(tf.Module):
         Args:
             token_ids: int tensor [batch].
             lengths: int tensor [batch], of each row with this token.
-            clock: int tensor, the column for it, modulo their number.
+            cache_position: int tensor, the column for it, modulo their number.
             cache: as `prefill` gives it.
             shared: from `shared`; nothing of it is read for one row.
 
@@ -122,19 +145,19 @@ class CachedTransformer(tf.Module):
         """
         shape = [self.num_layers, None, token_ids.shape[0], self.num_heads, None, None]
         cache = (tf.ensure_shape(each, shape) for each in cache)
-        return self._step(token_ids, lengths, clock, *cache, shared)
+        return self._step(token_ids, lengths, cache_position, *cache, shared)
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _step(self, token_ids, lengths, clock, keys, values, shared):
+    def _step(self, token_ids, lengths, cache_position, keys, values, shared):
         """`step` as a function, for one row and for several: each is in a SavedModel once."""
         is_one = token_ids.shape[0] == 1
         columns = tf.shape(keys)[1] * BLOCK
-        clock = tf.math.floormod(clock, columns)
-        age = tf.math.floormod(clock - tf.range(columns), columns)
+        cache_position = tf.math.floormod(cache_position, columns)
+        age = tf.math.floormod(cache_position - tf.range(columns), columns)
         age = tf.reshape(age, [-1, 1, 1, BLOCK])
         rest = {
             "angles": self._angles_at(tf.maximum(lengths - 1, 0)),
-            "clock": clock,
+            "cache_position": cache_position,
             "longest": tf.reduce_max(lengths),
             "hidden_scores": tf.where(age < lengths[:, None, None], 0.0, NOWHERE),
         }
@@ -158,7 +181,7 @@ class CachedTransformer(tf.Module):
         """One layer of `step`; a function of its own stands in a SavedModel once."""
         weights = matrices | self.weights.vectors(layer)
         query, key, value = self._query_key_value(weights, x, rest["angles"])
-        block, column = rest["clock"] // BLOCK, rest["clock"] % BLOCK
+        block, column = rest["cache_position"] // BLOCK, rest["cache_position"] % BLOCK
         start, end = [layer, block, 0, 0], [0, column]
         keys = keras.ops.slice_update(keys, [*start, *end], key[None, None, ..., None])
         values = keras.ops.slice_update(values, [*start, *end[::-1]], value[None, None, :, :, None])
@@ -168,7 +191,7 @@ class CachedTransformer(tf.Module):
     def _attend(self, query, keys, values, layer, rest):
         """Attention of a new token for each row, [batch, num_heads, head_dim], block by block."""
         blocks = tf.shape(keys)[1]
-        newest, in_newest = rest["clock"] // BLOCK, rest["clock"] % BLOCK
+        newest, in_newest = rest["cache_position"] // BLOCK, rest["cache_position"] % BLOCK
 
         def is_needed(i, *_):  # whether the youngest token of the block is in use
             return (i < blocks) & ((i - 1) * BLOCK + in_newest + 1 < rest["longest"])
@@ -311,6 +334,16 @@ def _times_block(x, cache, layer, block):
     pairs = zip(parts_of_x, starts, strict=True)
     y = tf.add_n([part_of_x * dynamic_slice(cache, start, size) for part_of_x, start in pairs])
     return tf.reduce_sum(y[0, 0], axis=2)
+
+
+def _rolled(x, shift, axis):
+    """Blocks along axis 1, and columns in them along `axis`, rolled as if they were one axis."""
+    blocks, columns = shift // BLOCK, shift % BLOCK
+    here = tf.roll(x, [blocks, columns], axis=[1, axis])
+    from_before = tf.roll(x, [blocks + 1, columns], axis=[1, axis])
+    is_here = tf.range(BLOCK) >= columns
+    is_here = tf.reshape(is_here, [-1] + [1] * (x.shape.rank - 1 - axis))
+    return tf.where(is_here, here, from_before)
 
 
 def _in_blocks(x, capacity):

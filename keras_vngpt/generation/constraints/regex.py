@@ -1,5 +1,6 @@
 """A regular expression that answers must match, as an automaton over tokens."""
 
+import importlib.util
 import io
 import re
 import subprocess
@@ -12,8 +13,8 @@ import numpy as np
 import sentencepiece
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation import byte_automaton
-from keras_vngpt.generation.byte_automaton import END, NOWHERE, START
+from keras_vngpt.generation.constraints import byte_automaton
+from keras_vngpt.generation.constraints.byte_automaton import END, NOWHERE, START
 from keras_vngpt.text.normalization import normalization_rules
 
 MAX_SECONDS, MAX_MEMORY = 20, 2**31  # that a pattern may take
@@ -99,6 +100,8 @@ def regex_constraint(pattern, vocabulary, end):
     References:
         - [Willard and Louf, 2023](https://arxiv.org/abs/2307.09702)
     """
+    if importlib.util.find_spec("outlines_core") is None:
+        raise UserError('regex: needs outlines-core. pip install "keras_vngpt[regex]"')
     table = _automaton_of_bytes(_inner_form(pattern))
     letters = [list(token) for token in vocabulary]
     letters[end] = [END]

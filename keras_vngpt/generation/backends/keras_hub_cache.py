@@ -2,17 +2,18 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.padding import resized
 from keras_vngpt.generation.sampling import NEVER
 
 
-class Held:
+class Untracked:
     """A Keras object that a `tf.Module` shall neither track nor save."""
 
     def __init__(self, it):
         self.it = it
 
 
-class KerasHubSteps(tf.Module):
+class KerasHubCache(tf.Module):
     """The interface of `CachedTransformer` over a model's own `call_with_cache`.
 
     KerasHub's caches have one place for all rows of a batch; so that rows of any length go
@@ -28,7 +29,7 @@ class KerasHubSteps(tf.Module):
 
     def __init__(self, model, max_length, offset=0):
         super().__init__()
-        self._model = Held(model)
+        self._model = Untracked(model)
         self.max_length = max_length  # there may be no positions beyond it
         self.offset = offset
         # Models differ in the nest of tensors that is their cache.
@@ -50,6 +51,15 @@ class KerasHubSteps(tf.Module):
     def rows(self, cache, rows):
         """As `CachedTransformer.rows`."""
         return tf.nest.map_structure(lambda each: tf.gather(each, rows), cache)
+
+    def insert(self, cache, new, rows, shift):
+        """As `CachedTransformer.insert`; rows place their tokens by length: nothing is rolled."""
+
+        def joined(all_, new):
+            shape = tf.concat([tf.shape(new)[:1], tf.shape(all_)[1:]], axis=0)
+            return tf.tensor_scatter_nd_update(all_, rows[:, None], resized(new, shape))
+
+        return tf.nest.map_structure(joined, cache, new)
 
     def prefill(self, token_ids, lengths, capacity, prefix):
         """As `CachedTransformer.prefill`; the cache is whatever nest of tensors the model has."""
@@ -85,7 +95,7 @@ class KerasHubSteps(tf.Module):
         """Nothing: the steps read the model's variables."""
         return ()
 
-    def step(self, token_ids, lengths, clock, cache, shared):
+    def step(self, token_ids, lengths, cache_position, cache, shared):
         """As `CachedTransformer.step`; a row's place in its cache is its length."""
 
         def one(row):

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import tensorflow as tf
 
-KINDS = ("float32", "bfloat16", "float16", "int8")
 TOGETHER = 8  # inputs that `Matrix._times_one` adds up in one pass: the fastest of 4 to 32
 
 
@@ -19,7 +18,7 @@ class Matrix(tf.Module):
 
     Args:
         layers, inputs, outputs: int.
-        kind: one of `KINDS`.
+        kind: one of `WEIGHTS`.
 
     References:
         - [Dettmers et al., 2022](https://arxiv.org/abs/2208.07339), section 2.1, absmax, here with
@@ -90,12 +89,12 @@ class Matrix(tf.Module):
         return tf.transpose(columns)
 
 
-class DecoderWeights(tf.Module):
+class TransformerWeights(tf.Module):
     """All weights of a `modern` backbone, one matrix where several have the same input.
 
     Args:
         backbone: a `VnGPTBackbone`.
-        kind: of the matrices, one of `KINDS`; norms stay float32.
+        kind: of the matrices, one of `WEIGHTS`; norms stay float32.
     """
 
     def __init__(self, backbone, kind="float32"):

@@ -1,31 +1,37 @@
-"""Between texts and the token ids of a decoder."""
+"""Between texts and the token ids of a generator; one class a model family."""
 
 import tensorflow as tf
 
-from keras_vngpt.generation.constraints import vocabulary_of
+from keras_vngpt.generation.constraints.regex import vocabulary_of
 
 
-class VnGPTTexts:
+class VnGPTTextCodec:
     """Texts of a `VnGPTCausalLM`.
 
     Args:
         preprocessor: `VnGPTCausalLMPreprocessor`.
-        instruct: whether prompts are requests (`[BOS] REQ [SEP]`) or beginnings (`[BOS] text`).
+        prompt_format: "request" for prompts that are requests (`[BOS] REQ [SEP]`), "text" for
+            beginnings (`[BOS] text`).
+        separator: of no use here: it is `[SEP]`.
     """
 
-    def __init__(self, preprocessor, instruct=True):
+    prompt_format = "request"  # where nothing says another
+
+    def __init__(self, preprocessor, prompt_format, separator=None):
         self._preprocessor = preprocessor
         self._tokenizer = preprocessor.tokenizer
-        self._instruct = instruct
+        self._is_request = prompt_format == "request"
         self.end = self._tokenizer.end_token_id
         self.assets = self._tokenizer._sentence_piece  # what a SavedModel has to hold
 
     def prompt_ids(self, texts, room):
-        """Prompts as ids, int tensor [batch, length], padded on the right with 0."""
-        instruct = tf.constant(self._instruct)
-        return self._preprocessor._prompt_ids(texts, instruct, room)
+        """Prompts as ids, int tensor [batch, length], padded on the right with 0.
 
-    def answer_ids(self, texts):
+        One that is longer than `room` loses its beginning.
+        """
+        return self._preprocessor._prompt_ids(texts, tf.constant(self._is_request), room)
+
+    def encode_response(self, texts):
         """Texts as the ids of an answer, without `[EOS]`, padded like prompts."""
         return self._tokenizer(texts).to_tensor()
 
@@ -44,44 +50,56 @@ class VnGPTTexts:
         return tf.constant(vocabulary_of(self._tokenizer.proto))
 
 
-class KerasHubTexts:
+class KerasHubTextCodec:
     """Texts of any other `keras_hub.models.CausalLM`, by its own preprocessor.
 
-    The ids of the decoder are one more than those of the tokenizer: 0 is nothing in all decoders,
-    and a token of many vocabularies ("!" of GPT-2).
+    The ids of the generator are one more than those of the tokenizer: 0 is nothing in all
+    generators, and a token of many vocabularies ("!" of GPT-2).
 
     Args:
         preprocessor: `keras_hub.models.CausalLMPreprocessor`.
+        prompt_format: "request" for prompts that the separator follows, "text" for prompts as they
+            are.
+        separator: str, between a request and its response.
     """
 
     offset = 1
+    prompt_format = "text"
 
-    def __init__(self, preprocessor):
+    def __init__(self, preprocessor, prompt_format, separator="\n"):
         self._preprocessor = preprocessor
         self._tokenizer = self.assets = preprocessor.tokenizer
+        self._separator = separator if prompt_format == "request" else ""
         self.end = self._tokenizer.end_token_id + self.offset
 
     def prompt_ids(self, texts, room):
-        """As `VnGPTTexts.prompt_ids`."""
+        """As `VnGPTTextCodec.prompt_ids`."""
         ids, start = self._tokenizer(texts), self._tokenizer.start_token_id
+        rows, before, after = ids.nrows(), [], []
         if start is not None and self._preprocessor.add_start_token:
-            starts = tf.RaggedTensor.from_uniform_row_length(tf.fill([ids.nrows()], start), 1)
-            room -= 1
-            ids = tf.concat([starts, ids[:, -room:]], axis=1)
-        return (ids[:, -room:] + self.offset).to_tensor()
+            before = [start]
+        if self._separator:
+            after = self._tokenizer(tf.constant([self._separator]))[0]
 
-    def answer_ids(self, texts):
-        """As `VnGPTTexts.answer_ids`."""
+        def in_each(row):
+            return tf.RaggedTensor.from_tensor(tf.repeat(tf.cast(row, ids.dtype)[None], rows, 0))
+
+        room -= tf.size(before) + tf.size(after)
+        ids = tf.concat([in_each(before), ids[:, -room:], in_each(after)], axis=1)
+        return (ids + self.offset).to_tensor()
+
+    def encode_response(self, texts):
+        """As `VnGPTTextCodec.encode_response`."""
         return (self._tokenizer(texts) + self.offset).to_tensor()
 
     def detokenize(self, token_ids):
-        """As `VnGPTTexts.detokenize`."""
+        """As `VnGPTTextCodec.detokenize`."""
         special = [i + self.offset for i in self._tokenizer.special_token_ids if i is not None]
         is_text = tf.reduce_all([token_ids != i for i in (0, *special)], axis=0)
         return self._tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text) - self.offset)
 
     def examples(self, texts, length):
-        """As `VnGPTTexts.examples`."""
+        """As `VnGPTTextCodec.examples`."""
         inputs, target, weight = self._preprocessor(texts, sequence_length=length)
         mask = tf.cast(inputs["padding_mask"], tf.int32)
         ids = (inputs["token_ids"] + self.offset) * mask

@@ -1,10 +1,32 @@
-"""Given answers as an automaton over tokens, within a graph."""
+"""Bad words and choices, given as texts, as tables over tokens; within a graph."""
 
 import tensorflow as tf
 
+from keras_vngpt.generation.padding import to_the_right, used
 
-def automaton(token_ids, end):
-    """The tables of a constraint: an answer is one of these.
+
+def bad_words_table(texts, encode):
+    """Texts as token sequences that must not come: the table of `GenerationConfig.bad_words`.
+
+    Args:
+        texts: string tensor [n]; an empty one forbids nothing.
+        encode: from texts to the ids of an answer, padded on the right with 0.
+
+    Returns:
+        int tensor [sequences, longest], padded on the left with -1.
+    """
+    texts = tf.boolean_mask(texts, tf.strings.length(texts) > 0)
+    # As they stand at the beginning or after a space, and as they stand after anything else.
+    after_break = encode("\n" + texts)[:, tf.shape(encode(tf.constant(["\n"])))[1] :]
+    alone = encode(texts)
+    width = tf.maximum(tf.shape(alone)[1], tf.shape(after_break)[1])
+    both = (tf.pad(x, [[0, 0], [0, width - tf.shape(x)[1]]]) for x in (alone, after_break))
+    both = tf.concat(list(both), axis=0)
+    return to_the_right(both, used(both), padding=-1)
+
+
+def choices_tables(token_ids, end):
+    """The automaton of `GenerationConfig.choices`: an answer is one of these.
 
     Answers with the same beginning share its nodes.
 

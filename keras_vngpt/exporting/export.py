@@ -2,14 +2,9 @@
 
 from pathlib import Path
 
-import tensorflow as tf
-
+from keras_vngpt.console import import_tensorflow
 from keras_vngpt.errors import UserError
-from keras_vngpt.generation.controls import check_texts
-from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.generation.loading import load_decoder
-from keras_vngpt.generation.saved_model import save_decoder
-from keras_vngpt.generation.weights import KINDS
+from keras_vngpt.generation.generation_config import WEIGHTS, check_texts
 
 
 def export(path: str, to: str | None = None, text: bool = True, weights: str = "float32"):
@@ -34,15 +29,22 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
     Example:
         >>> export("runs/default", to="served/2")
     """
-    if weights not in KINDS:
-        raise UserError(f"weights: one of {', '.join(KINDS)}. Received: {weights}")
+    if weights not in WEIGHTS:
+        raise UserError(f"weights: one of {', '.join(WEIGHTS)}. Received: {weights}")
+    import_tensorflow()
+    import tensorflow as tf
+
+    from keras_vngpt.exporting.saved_model import save_generator
+    from keras_vngpt.generation.loading import load_generator
+    from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
+
     try:
-        decoder = load_decoder(path, weights)
+        generator = load_generator(path, weights)
     except UserError:
         raise
     except ValueError as error:  # weights that the model cannot have
         raise UserError(f"{path}: {error}") from None
-    if not isinstance(decoder, Decoder):
+    if isinstance(generator, SavedModelGenerator):
         raise UserError(f"{path}: is an export already. Give the run folder it came from")
     check_texts("to", [to or ""])
     to = Path(to).resolve() if to else Path(path) / "export" / "1"
@@ -54,7 +56,7 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         raise UserError(f"{to}: exists and is not a SavedModel. Take another --to")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        save_decoder(decoder, to, text=text)
+        save_generator(generator, to, text=text)
     except OSError as error:
         raise UserError(f"{to}: cannot be written ({error.strerror or error})") from None
     except tf.errors.OpError as error:  # TensorFlow writes the weights: a full disk

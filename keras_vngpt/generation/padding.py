@@ -10,6 +10,11 @@ def used(token_ids):
     return tf.reduce_sum(tf.cast(token_ids != 0, tf.int32), axis=-1)
 
 
+def longest_used(token_ids):
+    """How many columns have a token, where padding is on the right; 0 of no rows."""
+    return tf.maximum(tf.reduce_max(used(token_ids)), 0)
+
+
 def to_the_right(token_ids, lengths, padding=0):
     """[batch, width] padded on the right to the same padded on the left."""
     columns = tf.range(tf.shape(token_ids)[1])
@@ -44,3 +49,9 @@ def in_bucket(table):
     more = bucket(tf.shape(table), SMALLEST_TABLE) - tf.shape(table)
     # Columns on the left, where token sequences are padded; edges of a node may stand anywhere.
     return tf.pad(table, more[:, None] * [[0, 1], [1, 0]], constant_values=-1)
+
+
+def resized(tensor, shape):
+    """A tensor cut or padded with zeros at the end of each axis, to `shape`, an int tensor."""
+    kept = tf.slice(tensor, tf.zeros_like(shape), tf.minimum(tf.shape(tensor), shape))
+    return tf.pad(kept, tf.stack([tf.zeros_like(shape), shape - tf.shape(kept)], axis=1))

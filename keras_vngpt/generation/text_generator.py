@@ -1,0 +1,300 @@
+"""From prompts to answers, the same over a model in memory and over a SavedModel."""
+
+import tensorflow as tf
+
+from keras_vngpt.errors import UserError
+from keras_vngpt.generation.config_tensors import SEARCH_SPECS, TABLES, config_tensors
+from keras_vngpt.generation.constraints.regex import regex_constraint
+from keras_vngpt.generation.generation_config import MOST_ANSWERS, complete
+from keras_vngpt.generation.padding import bucket, longest_used
+from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped, settled, until_stop
+
+FIRST_STEPS = (1, 2, 4)  # of a stream: the first words come soon
+STEPS = 8
+
+
+class TextGenerator:
+    """Generation for Python callers, over the tensor functions of one of two kinds.
+
+    `ModelGenerator` has a model in memory, `SavedModelGenerator` an export. Both have `tokenize`,
+    `detokenize`, `encode_response`, `tables`, `vocabulary`, `end`, `prefix_of`, `no_prefix`,
+    `prefill`, `decode_steps` and `search`; all that is here is made of these.
+    """
+
+    has_text = True  # whether it takes texts, not only ids
+
+    def generate(self, prompts, max_new_tokens=None, prefix=None, **config):
+        """Answer texts.
+
+        Args:
+            prompts: string tensor [batch], or list of str.
+            max_new_tokens: int; by default what the model's length allows.
+            prefix: from `prefix_cache`, of what prompts may begin with: computed once.
+            **config: see `GenerationConfig`.
+
+        Returns:
+            string tensor [batch * num_return_sequences], the answers to one prompt side by side;
+            bytes of UTF-8.
+
+        Example:
+            >>> generator.generate(["Tắt đèn"], 20, temperature=0.8, stop=["\\n"])
+        """
+        token_ids = self.tokenize(tf.constant(prompts, tf.string))
+        tokens, _, stop = self._answers(token_ids, max_new_tokens, prefix, config)
+        texts = self.detokenize(tokens)
+        return texts if stop is None else cut(texts, stop)
+
+    def generate_ids(self, token_ids, max_new_tokens=None, prefix=None, logprobs=False, **config):
+        """Go on from token ids.
+
+        Args:
+            token_ids: int tensor [batch, length], padded on the right with 0. A prompt that is too
+                long loses its beginning.
+            max_new_tokens: int; by default what the model's length allows.
+            prefix: from `prefix_cache`, of what prompts may begin with: computed once.
+            logprobs: whether to return the log-probability of each token too: the model's own,
+                before the settings change anything.
+            **config: see `GenerationConfig`. With `stop` the last token is the one that completes
+                it.
+
+        Returns:
+            int tensor [batch * num_return_sequences, new], `[EOS]` included where it came, padded
+            with 0; with `logprobs`, a pair of it and a float tensor like it.
+
+        Example:
+            >>> ids, logprobs = generator.generate_ids([[2, 17, 5, 3]], 20, logprobs=True)
+        """
+        token_ids = tf.cast(token_ids, tf.int32)
+        tokens, log_probs, _ = self._answers(token_ids, max_new_tokens, prefix, config)
+        return (tokens, log_probs) if logprobs else tokens
+
+    def _answers(self, token_ids, max_new_tokens, prefix, given):
+        """Tokens, their log-probabilities, and the stop strings: by steps, or by a beam search."""
+        values, stop = complete(given), self.stop_strings(given.get("stop"))
+        for name in ("num_beams", "num_return_sequences"):
+            values[name] = min(max(values[name], 1), MOST_ANSWERS)
+        beams = values["num_beams"]
+        if beams == 1:  # a search makes rows of its own
+            token_ids = tf.repeat(token_ids, values["num_return_sequences"], axis=0)
+        config = config_tensors(given, tf.shape(token_ids)[0], max_new_tokens, self)
+        prefix = self._prefix(prefix)
+        if beams > 1:
+            search = {n: tf.constant(values[n], spec.dtype) for n, spec in SEARCH_SPECS.items()}
+            found = self.search(token_ids, config, search, prefix)
+        else:
+            found = answer(self, token_ids, config, prefix, stop)
+        if stop is not None:
+            found = until_stop(*found, stop, self.detokenize)
+        return *found, stop
+
+    def stream(self, prompt, max_new_tokens=None, prefix=None, **config):
+        """Answer one prompt, bit by bit.
+
+        What has been given is not taken back: the last word is held until it is whole, since its
+        tone mark may move and its last character may have bytes to come.
+
+        Args:
+            prompt: str, or a list of token ids as `conversation_ids` makes.
+            max_new_tokens, prefix, **config: as for `generate`; one answer, not by beams.
+
+        Yields:
+            str; together they are what `generate` gives.
+
+        Example:
+            >>> for piece in generator.stream("Kể chuyện đi"):
+            ...     print(piece, end="", flush=True)
+        """
+        values = complete(config)
+        if values["num_beams"] > 1 or values["num_return_sequences"] > 1:
+            raise ValueError("A stream is of one answer. Received: num_beams or "
+                             "num_return_sequences above 1")  # fmt: skip
+        if not isinstance(prompt, str) and (not prompt or isinstance(prompt[0], str)):
+            raise ValueError(
+                f"`prompt` must be a str, or a list of token ids. Received: prompt={prompt}"
+            )
+        ids = self.tokenize([prompt]) if isinstance(prompt, str) else tf.constant([prompt])
+        tensors = config_tensors(config, 1, max_new_tokens, self)
+        stop = self.stop_strings(values["stop"])
+        stop = [] if stop is None else [s.decode() for s in stop.numpy()]
+        state = self.prefill(ids, tensors["max_new_tokens"][0], self._prefix(prefix))
+        start, shown = int(state.cache_position) + 1, 0
+        for i in range(2**31):
+            count = FIRST_STEPS[i] if i < len(FIRST_STEPS) else STEPS
+            state = self.decode_steps(state, tf.constant(count), tensors)
+            last = int(state.cache_position) + 1
+            text = self._text(state, start, last)
+            done = bool(state.done[0])
+            if any(s in text for s in stop):
+                # As `generate` ends: with the first token that completes a stop string.
+                texts = (self._text(state, start, n) for n in range(last - count, last + 1))
+                text, done = next(t for t in texts if any(s in t for s in stop)), True
+                text = text[: min(text.index(s) for s in stop if s in text)]
+            until = len(text) if done else settled(text, stop)
+            if until > shown:
+                yield text[shown:until]
+                shown = until
+            if done:
+                return
+
+    def _text(self, state, start, limit):
+        tokens = state.tokens[:, start:limit]
+        return self.detokenize(tokens).numpy()[0].decode(errors="replace")
+
+    def conversation_ids(self, prompts, responses):
+        """Token ids of a conversation that waits for its next response.
+
+        Args:
+            prompts: list of str, one more than responses.
+            responses: list of str.
+
+        Returns:
+            list of int: `[BOS] q1 [SEP] a1 [EOS] [BOS] q2 [SEP]`.
+
+        Example:
+            >>> generator.conversation_ids(["Chào bạn", "Bật đèn"], ["Chào bạn!"])
+        """
+
+        def turns(ids):
+            return [[i for i in turn if i] for turn in ids.numpy().tolist()]
+
+        requests, ids = turns(self.tokenize(tf.constant(prompts))), []
+        answers = turns(self.encode_response(tf.constant(responses, tf.string)))
+        for request, answer in zip(requests, answers, strict=False):
+            ids += [*request, *answer, int(self.end)]
+        return ids + requests[-1]
+
+    def answer_conversations(self, conversations, max_new_tokens=None, **config):
+        """The next response to each of a batch of conversations.
+
+        Args:
+            conversations: list of `(prompts, responses)`, prompts one more.
+            max_new_tokens: int; by default what the model's length allows.
+            **config: see `GenerationConfig`.
+
+        Returns:
+            list of str.
+        """
+        ids = [self.conversation_ids(*conversation) for conversation in conversations]
+        ids = tf.ragged.constant(ids, tf.int32).to_tensor()
+        texts = self.detokenize(self.generate_ids(ids, max_new_tokens, **config))
+        return [text.decode(errors="replace") for text in texts.numpy()]
+
+    def warm_up(self, batches=(1,), max_new_tokens=None):
+        """Compile what answers of these shapes need, so that the first user does not wait.
+
+        Greedy and drawn answers, and for one prompt streams too; beams, and constraints of other
+        sizes than a few choices, are compiled when they are first asked for.
+
+        Args:
+            batches: numbers of prompts; all numbers up to the next power of two are alike.
+            max_new_tokens: int; by default what the model's length allows.
+
+        Example:
+            >>> SavedModelGenerator("runs/default/export/1").warm_up(batches=(1, 8))
+        """
+        for batch in batches:
+            for config in ({}, {"temperature": 1.0}):
+                if not self.has_text:
+                    self.generate_ids(tf.ones([batch, 1]), max_new_tokens, **config)
+                    continue
+                self.generate([""] * batch, max_new_tokens, **config)
+                if batch == 1:
+                    next(self.stream("", max_new_tokens, **config), None)
+
+    def prefix_cache(self, prompt):
+        """What `prefix` of other functions is: how prompts begin, computed once.
+
+        It never changes an answer: of prompts as much is taken from it as they have in common.
+
+        Args:
+            prompt: str, or a list of token ids.
+
+        Returns:
+            A dictionary of tensors.
+
+        Example:
+            >>> system = generator.prefix_cache("Bạn là trợ lý trong nhà.\\n")
+        """
+        ids = self.tokenize([prompt])[0] if isinstance(prompt, str) else prompt
+        return self.prefix_of(tf.cast(tf.reshape(ids, [-1]), tf.int32))
+
+    def _prefix(self, prefix):
+        if isinstance(prefix, str):
+            raise ValueError(f"`prefix` must come from `prefix_cache`. Received: prefix={prefix!r}")
+        return prefix or self.no_prefix()
+
+    def regex(self, pattern):
+        """The tables of `GenerationConfig.regex`: what steps take for it.
+
+        Raises:
+            UserError: a pattern that cannot be, or a model with another tokenizer than ours.
+        """
+        vocabulary = self.vocabulary().numpy().tolist()
+        if not vocabulary:
+            raise UserError("regex: only for models with the tokenizer of keras_vngpt")
+        tables = regex_constraint(pattern, vocabulary, int(self.end))
+        names = "constraint_tokens", "constraint_nodes"
+        return {name: tf.constant(table) for name, table in zip(names, tables, strict=True)}
+
+    def stop_strings(self, texts):
+        """Stop strings in the form that answers have, string tensor [n]; `None` for none.
+
+        That is NFC, and tone marks where the model puts them.
+        """
+        texts = [text for text in texts or () if text]
+        if not texts:
+            return None
+        # Only behind something does a space at the beginning survive.
+        written = self.detokenize(self.encode_response("\n" + tf.constant(texts)))
+        return tf.strings.substr(written, 1, -1)
+
+
+def answer(generator, token_ids, config, prefix, stop=None):
+    """From the ids of prompts to the ids of their answers; the walk of every signature too.
+
+    Args:
+        generator: a `TextGenerator`; its functions are called as they are, within a graph or not.
+        token_ids: int tensor [batch, length], padded on the right with 0.
+        config: dictionary of tensors, those of `CONFIG_SPECS`.
+        prefix: from `prefix_cache`.
+        stop: string tensor [n], none empty; `None` leaves it out of the graph. Steps end soon
+            behind a stop string; `until_stop` ends there.
+
+    Returns:
+        `(token_ids, log_probabilities)`, int and float tensors [batch, new], padded with 0.
+    """
+    batch = tf.shape(token_ids)[0]
+    more = bucket(batch, 1) - batch  # rows of nothing, so that few shapes are compiled
+    token_ids = tf.pad(token_ids, [[0, more], [0, 0]])
+    of_rows = config.keys() - TABLES
+    padding = tf.stack([[0, more]])
+    config = config | {name: tf.pad(config[name], padding) for name in of_rows}
+    longest = tf.reduce_max(config["max_new_tokens"])
+    state = generator.prefill(token_ids, longest, prefix)
+    width = state.cache_position + 1
+    state = _steps(generator, state, longest, config, stop)
+    tokens, log_probs = (each[:batch, width:] for each in (state.tokens, state.log_probabilities))
+    longest = longest_used(tokens)
+    return tokens[:, :longest], log_probs[:, :longest]
+
+
+def _steps(generator, state, count, config, stop):
+    """Steps until all rows have ended; with stop strings texts are looked at now and then."""
+    if stop is None:
+        return generator.decode_steps(state, count, config)
+    width, are_some = state.cache_position + 1, tf.size(stop) > 0
+    count = tf.where(are_some, CHUNK, count)
+
+    def more(state):
+        state = generator.decode_steps(state, count, config)
+        texts = tf.cond(
+            are_some,
+            lambda: generator.detokenize(state.tokens[:, width:]),
+            lambda: tf.fill(tf.shape(state.done), ""),
+        )
+        return (state._replace(done=state.done | has_stopped(texts, stop)),)
+
+    shapes = tf.nest.map_structure(lambda t: tf.TensorShape([None] * t.shape.rank), state)
+    return tf.while_loop(
+        lambda state: ~tf.reduce_all(state.done), more, (state,), shape_invariants=(shapes,)
+    )[0]
