@@ -20,7 +20,7 @@ from keras_vngpt.data.readers import read_documents
 from keras_vngpt.generation.decoder import Decoder
 from keras_vngpt.generation.saved_model import save_decoder
 from keras_vngpt.generation.weights import KINDS
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 
 ALONE = """
 import sys, time

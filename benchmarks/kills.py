@@ -28,7 +28,7 @@ import yaml
 
 STAGES = ("pretrain", "finetune")
 MOMENTS = ("any moment", "while a state is written", "any moment", "within an evaluation")
-OF_BOTH = {"dropout": 0.1, "evaluations": 4, "checkpoint_minutes": 0, "validation_rows": 64}
+OF_BOTH = {"dropout": 0.1, "evaluations": 4, "checkpoint_minutes": 0, "validation_share": 0.02}
 SETTINGS = {
     "skip": ["evaluate", "export"],
     "model": {"num_layers": 1, "num_heads": 2, "hidden_dim": 32, "intermediate_dim": 64},

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
-from keras_vngpt.data.examples import FEW_ROWS, prepare_conversations, prepare_documents
+from keras_vngpt.data.examples import prepare_conversations, prepare_documents
+from keras_vngpt.data.packing import fill_gaps
 from keras_vngpt.data.readers import read_conversations, read_documents
-from keras_vngpt.data.rows import fill_gaps
+from keras_vngpt.tasks.finetune import FEW_ROWS
 
 BATCH = 16
 
@@ -46,13 +47,13 @@ def main():
     for path, conversations in sets.items():
         prepared = prepare_conversations(conversations, preprocessor, path, FEW_ROWS)
         rows = prepared.rows
-        numbers = rows.segment_ids.astype(int) + 10**6 * np.arange(len(rows))[:, None]
-        _, sizes = np.unique(numbers[rows.segment_ids > 0], return_counts=True)
+        numbers = rows["segment_ids"].astype(int) + 10**6 * np.arange(len(rows))[:, None]
+        _, sizes = np.unique(numbers[rows["segment_ids"] > 0], return_counts=True)
         sizes = np.random.default_rng(0).permutation(sizes)
         batches = [sizes[i : i + BATCH] for i in range(0, len(sizes), BATCH)]
         padded = sizes.sum() / sum(len(b) * b.max() for b in batches)
         filled = fill_gaps(rows, text, 0.1, tokenizer.start_token_id)
-        empty = int(np.sum(~rows.sample_weight.any(axis=1)))
+        empty = int(np.sum(~rows["sample_weight"].any(axis=1)))
         print(
             f"| {Path(path).name} | {len(conversations):,} | {prepared.passes} | {len(rows):,} "
             f"| {rows.fill:.1%} | {filled.fill:.1%} | {empty} | {padded:.1%} |"

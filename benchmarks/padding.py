@@ -16,11 +16,12 @@ import numpy as np
 from machine import describe
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor, train_tokenizer
+from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import normalized, training_batches
 from keras_vngpt.data.readers import read_conversations
-from keras_vngpt.data.rows import Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer
 
@@ -32,7 +33,7 @@ def padded(rows):
     """Every segment of packed rows in a row of its own."""
     taken = [
         (row, numbers == segment)
-        for row, numbers in enumerate(rows.segment_ids)
+        for row, numbers in enumerate(rows["segment_ids"])
         for segment in np.unique(numbers[numbers > 0])
     ]
 
@@ -42,10 +43,8 @@ def padded(rows):
             out[i, : where.sum()] = values[row][where]
         return out
 
-    one = column(rows.segment_ids)
-    return Rows(
-        column(rows.token_ids), np.minimum(one, 1), column(rows.target), column(rows.sample_weight)
-    )
+    columns = {name: column(values) for name, values in rows.columns.items()}
+    return PackedDataset({**columns, "segment_ids": np.minimum(columns["segment_ids"], 1)})
 
 
 def main():
@@ -66,11 +65,11 @@ def main():
     preprocessor = VnGPTCausalLMPreprocessor(tokenizer, given.length)
     packed = prepare_conversations(conversations, preprocessor).rows
     kinds = {"packed": packed, "padded": padded(packed)}
-    assert np.count_nonzero(kinds["padded"].sample_weight) == np.count_nonzero(packed.sample_weight)
+    assert kinds["padded"].weight == packed.weight
 
     sizes = sizes | {"vocabulary_size": tokenizer.vocabulary_size()}
     trainer = Trainer(VnGPTCausalLM(VnGPTBackbone(**sizes, max_sequence_length=given.length)))
-    trainer.compile(make_optimizer("muon", 6e-3, total_steps=100_000), jit_compile=False)
+    trainer.compile(make_optimizer(FinetuneSettings(), total_steps=100_000), jit_compile=False)
     weighted, times = {}, {kind: [] for kind in kinds}
     for turn in range(-1, given.rounds):  # the first one compiles
         for kind, rows in kinds.items():
@@ -82,7 +81,7 @@ def main():
             )
             if turn >= 0:
                 times[kind].append(weight / taken["seconds"])
-            weighted[kind] = rows.sample_weight.mean(dtype="float64") * rows.length
+            weighted[kind] = rows.weight / len(rows)
     print(
         f"\n{len(conversations):,} requests, rows of {given.length}, {given.batch_size} a step, "
         f"`{given.preset}`\n\n| rows | number | weighted tokens in a row | weighted tokens/s |"

@@ -26,9 +26,9 @@ import numpy as np
 from machine import cores, describe
 
 import keras_vngpt
+from keras_vngpt.data.dataset import TRIPLE, Mixture, PackedDataset
 from keras_vngpt.data.pipeline import training_batches
-from keras_vngpt.data.rows import Mixture, Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 
 PEER = Path(__file__).parent / "peers" / "train_torch.py"
 OURS = {"keras_vngpt modern": "modern", "keras_vngpt classic": "classic"}
@@ -168,11 +168,11 @@ def run_ours(given, model, seed, tokens):
             "decoder": OURS[model],
             "dtype": DTYPES[given.dtype],
         },
-        skip=["finetune", "evaluate", "export"],
+        skip=["finetune", "export"],
         pretrain={
             "data": [given.train],
-            "validation_data": [given.dev],
-            "validation_rows": 10**9,  # all of them, as for the peers
+            "test_data": [given.dev],  # all of it, as for the peers
+            "validation_share": 0.001,  # nothing is chosen by it
             "tokens": tokens,
             "evaluations": 1,  # the weights at the end: nothing to choose by validation
             "prompts": [],
@@ -188,10 +188,10 @@ def run_ours(given, model, seed, tokens):
         "tokens_per_step": metrics["pretrain.tokens"] / metrics["pretrain.steps"],
         "batch_size": metrics["pretrain.batch_size"],
         "vocabulary_size": metrics["vocabulary_size"],
-        "bits_per_nat": metrics["pretrain.validation_bits_per_nat"],
+        "bits_per_nat": metrics["pretrain.test_bits_per_nat"],
         "tokens_per_second": speed,
         "seconds": metrics["pretrain.tokens"] / speed,
-        "bits_per_byte": metrics["pretrain.bits_per_byte"],
+        "bits_per_byte": metrics["pretrain.test_bits_per_byte"],
     }
 
 
@@ -202,7 +202,7 @@ def run_peer(given, model, seed, ours, steps, recipe):
     np.save(order, order_of_rows(work / "train", ours["batch_size"], seed, steps))
     sizes = PRESETS[given.preset] | {"vocabulary_size": ours["vocabulary_size"]}
     command = [given.peer, PEER, "--layout", PEERS[model], "--sizes", json.dumps(sizes)]
-    command += ["--rows", work / "train", "--validation", work / "validation", "--order", order]
+    command += ["--rows", work / "train", "--validation", work / "test", "--order", order]
     command += ["--bits_per_nat", ours["bits_per_nat"], "--seed", seed]
     command += ["--threads", cores()]  # as many as TensorFlow takes by itself
     command += ["--learning_rate", recipe[0], "--beta2", recipe[1]]
@@ -218,10 +218,9 @@ def run_name(given, model, seed, tokens):
 
 def order_of_rows(folder, batch_size, seed, steps):
     """The rows of each step, [steps, batch]: what the pipeline makes of rows that hold a number."""
-    numbers = np.arange(len(Rows.load(folder)))[:, None]
-    batches = training_batches(
-        Rows(*[numbers] * 4), batch_size, seed, 0, steps, Mixture.load(folder)
-    )
+    numbers = np.arange(len(PackedDataset.load(folder)))[:, None]
+    rows = PackedDataset(dict.fromkeys(TRIPLE, numbers))
+    batches = training_batches(rows, batch_size, seed, 0, steps, Mixture.load(folder))
     return np.stack([x["token_ids"].numpy()[:, 0] for x, _, _ in batches])
 
 

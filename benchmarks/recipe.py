@@ -11,15 +11,14 @@ import argparse
 from machine import describe
 
 import keras_vngpt
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 
 CHOICES = {
     "the defaults": {},
-    "tokens do not share features": {"pretrain.token_features": False},
-    "rows are whole from the first step on": {"pretrain.short_sequences": 0.0},
+    "tokens do not share features": {"model.token_features": False},
     "targets are the token that came alone": {"pretrain.soft_targets": 0.0},
-    "embeddings start by chance, no classes": {"model.embeddings": "random"},
-    "neither": {"pretrain.token_features": False, "model.embeddings": "random"},
+    "embeddings start by chance": {"model.embeddings": "random"},
+    "neither": {"model.token_features": False, "model.embeddings": "random"},
     "no tokens of several syllables": {"tokenizer.words": 0.0},
     "unigram, not BPE": {"tokenizer.kind": "unigram"},
     "AdamW at 3e-3 for all": {"pretrain.optimizer": "adamw", "pretrain.learning_rate": 3e-3},
@@ -50,10 +49,10 @@ def main():
                 "seed": given.seed,
                 "model.preset": given.preset,
                 "model.dtype": given.dtype,
-                "skip": ["finetune", "evaluate", "export"],
+                "skip": ["finetune", "export"],
                 "pretrain.data": [given.train],
-                "pretrain.validation_data": [given.dev],
-                "pretrain.validation_rows": 10**9,  # all of them
+                "pretrain.test_data": [given.dev],
+                "pretrain.validation_share": 0.001,  # nothing is chosen by it
                 "pretrain.tokens": given.tokens,
                 "pretrain.evaluations": 1,
                 "pretrain.prompts": [],
@@ -61,7 +60,7 @@ def main():
             }
         )
         m = run.metrics
-        lines.append(f"| {choice} | {m['parameters']:,} | {m['pretrain.bits_per_byte']:.4f} |")
+        lines.append(f"| {choice} | {m['parameters']:,} | {m['pretrain.test_bits_per_byte']:.4f} |")
     print(f"\n{describe(['tensorflow', 'keras'])}")
     print(f"preset {given.preset}, {given.dtype}, {given.tokens:,} tokens, seed {given.seed}\n")
     print("| choice | parameters | bits per byte |\n|---|---|---|", *lines, sep="\n")

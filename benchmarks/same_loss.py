@@ -16,9 +16,9 @@ import keras
 import numpy as np
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM
+from keras_vngpt.data.dataset import TRIPLE, PackedDataset
 from keras_vngpt.data.pipeline import evaluation_batches
-from keras_vngpt.data.rows import Rows
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 from keras_vngpt.models.scores import Scores
 
 PEER = Path(__file__).parent / "peers" / "loss_torch.py"
@@ -72,7 +72,8 @@ def random_rows(generator, vocabulary_size):
     segments[segments == 4] = 0
     token_ids, target = (generator.integers(5, vocabulary_size, shape) for _ in range(2))
     weight = generator.integers(0, 3, shape) / 2 * (segments > 0)
-    return Rows(token_ids, segments, target, weight.astype("float16"))
+    columns = token_ids, segments, target, weight.astype("float16")
+    return PackedDataset(dict(zip(TRIPLE, columns, strict=True)))
 
 
 def in_their_layout(backbone):

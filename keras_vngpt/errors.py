@@ -30,3 +30,14 @@ def with_hints(faults, hints):
         hints: dictionary by a sign in the text of a fault, of what follows it then.
     """
     return [fault + next((h for sign, h in hints.items() if sign in fault), "") for fault in faults]
+
+
+def needs_extra(what, error, extra):
+    """The line for a package that is not installed, with the extra that brings it.
+
+    Args:
+        what: str, what it is needed for: a file, a setting.
+        error: `ModuleNotFoundError`.
+        extra: str.
+    """
+    return f'{what}: needs {error.name}. pip install "keras_vngpt[{extra}]"'

@@ -1,16 +1,18 @@
 """Rows made on Apache Beam's local runner: pip install -e ".[beam]"."""
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
+from conftest import SETTINGS
 
+import keras_vngpt
+from keras_vngpt.data import splits
 from keras_vngpt.data.beam import rows as beam_rows
 from keras_vngpt.errors import UserError
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 pytest.importorskip("apache_beam", reason="pip install -e .[beam]")
+pytestmark = pytest.mark.slow  # pipelines in processes of their own
 
 TOPICS = "sáng trưa chiều tối mưa nắng gió bão chợ nhà bếp vườn sông núi".split()
 SHARES = {"test": 0.1, "validation": 0.1}
@@ -65,21 +67,34 @@ def test_a_file_that_cannot_be_read_is_named(corpus, tmp_path):
         beam_rows.prepare_rows([str(bad)], str(corpus[0] / "tokenizer"), str(tmp_path / "rows"))
 
 
-def test_a_tf_data_service_feeds_the_training(corpus, tmp_path, model):
-    folder = prepared(corpus, tmp_path)
-    service = tf.data.experimental.service
-    dispatcher = service.DispatchServer()
-    address = dispatcher.target.split("://")[1]
-    workers = [
-        service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)
-    ]
-    served = beam_rows.served_batches(folder, 4, service=dispatcher.target)
-    rows = sorted(tuple(row) for x, _, _ in served for row in x["token_ids"].numpy().tolist())
-    whole = [row[0] for row in rows_of(folder, "train")]
-    assert set(rows) <= set(whole) and len(whole) - len(rows) < 4  # once each, but for the last
-    model.preprocessor = None
-    model.compile(optimizer=keras.optimizers.AdamW(1e-3), weighted_metrics=[])
-    fed = beam_rows.served_batches(folder, 4, service=dispatcher.target, seed=1)
-    history = model.fit(fed, epochs=1, verbose=0)
-    assert np.isfinite(history.history["loss"][0])
-    del workers
+def test_fit_trains_on_the_rows_with_their_tokenizer(corpus, tmp_path):
+    folder = prepared(corpus, tmp_path / "rows")
+    settings = {
+        "pretrain": {**SETTINGS["pretrain"], "data": [f"rows:{folder}"], "sequence_length": 32},
+        "model": SETTINGS["model"],
+        "skip": ["finetune", "export"],
+    }
+    run = keras_vngpt.fit(folder=str(tmp_path / "runs"), name="rows", **settings)
+    ids = np.load(run / "work" / "pretrain" / "train" / "token_ids.npy")
+    assert sorted(map(tuple, ids.tolist())) == [row[0] for row in rows_of(folder, "train")]
+    assert (run / "tokenizer/assets/tokenizer/vocabulary.spm").read_bytes() == (
+        corpus[0] / "tokenizer/assets/tokenizer/vocabulary.spm"
+    ).read_bytes()
+    # Bits per byte are those of the texts themselves.
+    side = rows_of(folder, "test")
+    n_bytes = sum(
+        len(text.encode()) for text in corpus[1] if splits.side_of(text, SHARES) == "test"
+    )
+    scored = sum(sum(row[3]) for row in side)
+    bits_per_nat = run.metrics["pretrain.test_bits_per_nat"]
+    assert bits_per_nat == pytest.approx(scored / n_bytes / np.log(2), rel=1e-6)
+    with pytest.raises(UserError, match="pretrain.sequence_length: the rows of .* have 32 pos"):
+        settings["pretrain"]["sequence_length"] = 64
+        keras_vngpt.fit(folder=str(tmp_path / "runs"), name="other", **settings)
+
+
+def test_a_folder_without_rows_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no rows that python -m keras_vngpt.data.beam prepared"):
+        keras_vngpt.fit(
+            folder=str(tmp_path / "runs"), **{"pretrain.data": [f"rows:{tmp_path}"]}, check=True
+        )

@@ -454,3 +454,18 @@ def test_the_check_finds_twenty_faults_in_three_files(tmp_path):
     planted += [f"b.csv:{n}" for n in (4, 8, 11, 16, 20)]
     assert len(planted) == 20
     assert [line.split(": ")[0] for line in done.stderr.splitlines()] == planted
+
+
+@pytest.mark.parametrize(
+    "name, package, extra",
+    [("a.parquet", "pyarrow", "parquet"), ("vi.xml", "mwparserfromhell", "wikipedia")],
+)
+def test_a_package_that_is_missing_is_one_line_with_its_extra(
+    tmp_path, monkeypatch, name, package, extra
+):
+    (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError) as caught:
+        read_documents([str(tmp_path / name)])
+    line = f'{tmp_path / name}: needs {package}. pip install "keras_vngpt[{extra}]"'
+    assert caught.value.faults == [line]

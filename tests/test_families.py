@@ -139,6 +139,7 @@ def test_a_step_of_training_lowers_the_loss_of_any_family():
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_a_preset_of_kerashub_goes_through_fit_evaluate_generate_and_export(preset, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"Câu số {i} kể về {i * 7} con chim." for i in range(60)))

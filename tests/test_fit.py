@@ -19,7 +19,7 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.config import flatten
 from keras_vngpt.errors import UserError
-from keras_vngpt.files import locked
+from keras_vngpt.files import locked, write_checksums
 from keras_vngpt.runs.settings import resolve_settings
 from keras_vngpt.training import callbacks, checkpoint
 from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_OTHERS, STD
@@ -267,6 +267,63 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
         keras_vngpt.fit(
             folder=str(tmp_path), name="x", init=str(run.folder), **{"model.hidden_dim": 32}
         )
+
+
+def as_written_before(run, to):
+    """A run folder as version 0.1 left it: other names, no state of phases, no prompt format."""
+    shutil.copytree(run, to)
+    (to / "phases.json").unlink()
+    values = yaml.safe_load((to / "config.yaml").read_text())
+    del values["stages"], values["devices"], values["model"]["token_features"]
+    for task in ("pretrain", "finetune"):
+        own = values[task]
+        own["micro_batches"] = own.pop("gradient_accumulation_steps")
+        own["recompute"] = own.pop("gradient_checkpointing")
+        own |= {"keep_checkpoints": 2, "validation_rows": 4096, "token_features": True}
+        config = json.loads((to / task / "config.json").read_text())
+        config["config"]["recompute"] = config["config"].pop("gradient_checkpointing")
+        (to / task / "config.json").write_text(json.dumps(config))
+        form = json.loads((to / task / "preprocessor.json").read_text())
+        del form["config"]["prompt_format"], form["config"]["separator"]
+        (to / task / "preprocessor.json").write_text(json.dumps(form))
+        write_checksums(to / task)
+    values["pretrain"]["short_sequences"] = 0.6
+    (to / "config.yaml").write_text(yaml.safe_dump(values))
+    shutil.move(to / "work" / "finetune" / "test.jsonl", to / "work" / "test.jsonl")
+    return to
+
+
+def test_a_run_of_the_version_before_opens_as_it_did(run, tmp_path, capsys):
+    old = as_written_before(run.folder, tmp_path / "runs" / "small")
+    prompts = ["Bật đèn phòng khách", "tắt"]
+    assert keras_vngpt.generate(old, prompts) == keras_vngpt.generate(run, prompts)
+    # A folder named "pretrain" is prompted with beginnings, as its name says.
+    assert keras_vngpt.generate(old / "pretrain", prompts, 4) == keras_vngpt.generate(
+        run / "pretrain", prompts, 4
+    )
+    again = keras_vngpt.fit(folder=str(tmp_path / "runs"), name="small", **SETTINGS)
+    assert "nothing is left to do in" in capsys.readouterr().out
+    assert again.metrics == run.metrics
+    data = tmp_path / "qa.csv"
+    data.write_text("request,response\n" + "".join(f"Số {i}?,Là số {i}\n" for i in range(40)))
+    given = {"finetune.data": [str(data)], "finetune.epochs": 0.5, "finetune.prompts": []}
+    more = keras_vngpt.fit(
+        folder=str(tmp_path), name="more", init=str(old), skip=["pretrain", "export"], **given
+    )
+    said = capsys.readouterr().out
+    assert "inherited:  finetune.gradient_accumulation_steps = 1" in said
+    assert "no longer a setting" not in said and more.metrics["finetune.steps"] > 0
+
+
+def test_old_names_of_settings_are_accepted_and_what_is_gone_is_said(tmp_path, capsys):
+    given = {"finetune.micro_batches": 2, "pretrain.recompute": True, "pretrain.short_sequences": 0}
+    settings, _ = resolve_settings(None, {**given, "finetune.token_features": False})
+    assert settings.finetune.gradient_accumulation_steps == 2
+    assert settings.pretrain.gradient_checkpointing and not settings.model.token_features
+    assert "pretrain.short_sequences: is no longer a setting" in capsys.readouterr().out
+    done = verb("fit", "--finetune.micro_batches", 3, "--name", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("finetune.gradient_accumulation_steps: must divide")
 
 
 def test_classic_and_bfloat16_go_through_the_same_fit(tmp_path):

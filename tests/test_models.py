@@ -12,7 +12,7 @@ from conftest import make_model
 import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.generation.decoder import Decoder
-from keras_vngpt.models.backbone import PRESETS
+from keras_vngpt.models.presets import PRESETS
 from keras_vngpt.models.scores import Scores
 
 

@@ -3,12 +3,14 @@
 import os
 
 import nbformat
+import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 
 from keras_vngpt.runs.run import Run
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_its_main_job_reaches_99_percent(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)

@@ -36,6 +36,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_killed_ten_times_ends_with_the_same_bits(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks/kills.py", "--kills", "10", "--folder", tmp_path],
@@ -117,6 +118,7 @@ def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not(number, 
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 def test_damaged_states_are_passed_over_and_so_many_are_kept(tmp_path, whole):
     with training(tmp_path, n_states=2) as (process, path):
         process.send_signal(signal.SIGTERM)
@@ -195,6 +197,7 @@ def test_a_batch_that_is_not_finite_is_left_out_and_training_goes_on(tmp_path, m
     assert "nan" not in (run / "history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, whole):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from keras import ops
 
+from keras_vngpt.models import cross_entropy
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import as_it_is, chunked_cross_entropy, chunked_scores
 from keras_vngpt.training.fusion import fused
@@ -93,10 +94,17 @@ def gradients(loss, *arguments):
     return float(value), [ops.convert_to_numpy(ops.cast(g, "float32")) for g in found]
 
 
+def in_chunks_of(positions, monkeypatch):
+    """So many positions have their logits at once; `None` for as many as ever."""
+    if positions:
+        monkeypatch.setattr(cross_entropy, "positions_at_once", lambda size: positions)
+
+
 @pytest.mark.parametrize("fuse", [as_it_is, fused])
 @pytest.mark.parametrize("at_once", [1, 7, None])
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
-def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
+def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse, monkeypatch):
+    in_chunks_of(at_once, monkeypatch)
     hidden, embeddings, target, weight = head(dtype)
 
     def plain(hidden, embeddings):
@@ -105,7 +113,7 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
         return ops.sum(nats * weight)
 
     value, found = gradients(
-        lambda h, e: chunked_cross_entropy(h, e, target, weight, None, at_once, fuse),
+        lambda h, e: chunked_cross_entropy(h, e, target, weight, fuse=fuse),
         hidden,
         embeddings,
     )
@@ -119,8 +127,9 @@ def test_the_loss_in_chunks_is_the_plain_loss(dtype, tolerance, at_once, fuse):
 @pytest.mark.parametrize("at_once", [7, None])
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
 def test_soft_targets_change_the_gradient_to_theirs_and_not_the_loss(
-    dtype, tolerance, at_once, fuse
+    dtype, tolerance, at_once, fuse, monkeypatch
 ):
+    in_chunks_of(at_once, monkeypatch)
     hidden, embeddings, target, weight = head(dtype)
     rng = np.random.default_rng(5)
     ids = rng.integers(0, embeddings.shape[0], (len(target), 6))
@@ -138,7 +147,7 @@ def test_soft_targets_change_the_gradient_to_theirs_and_not_the_loss(
 
     def loss(soft):
         return gradients(
-            lambda h, e: chunked_cross_entropy(h, e, target, weight, soft, at_once, fuse),
+            lambda h, e: chunked_cross_entropy(h, e, target, weight, soft, fuse=fuse),
             hidden,
             embeddings,
         )
@@ -163,10 +172,11 @@ def test_a_certain_target_has_a_small_gradient_in_bfloat16_too(fuse):
             assert np.abs(row).max() < 1e-2
 
 
-def test_scores_in_chunks_are_those_of_all_logits():
+def test_scores_in_chunks_are_those_of_all_logits(monkeypatch):
+    in_chunks_of(3, monkeypatch)
     hidden, embeddings, target, _ = head("float32")
     logits = np.array(hidden) @ np.array(embeddings).T
-    nats, is_likeliest = chunked_scores(hidden, embeddings, target, at_once=3)
+    nats, is_likeliest = chunked_scores(hidden, embeddings, target)
     expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(50), target]
     np.testing.assert_allclose(np.array(nats), expected, rtol=1e-5)
     np.testing.assert_array_equal(np.array(is_likeliest), logits.argmax(-1) == target)

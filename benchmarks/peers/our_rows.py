@@ -5,10 +5,12 @@ python our_rows.py TEXT FOLDER LENGTH VOCABULARY SAMPLE plain|clean
 
 import sys
 import time
+from functools import partial
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.corpus import prepare_corpus
+from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.readers import find_documents, read_documents, stream_documents
 
 
@@ -22,7 +24,7 @@ def main(text, folder, length, vocabulary, sample, kind):
         find_documents([text], faults),
         lambda source: stream_documents(source, faults),
         Cleaner() if kind == "clean" else iter,
-        preprocessor,
+        partial(prepare_documents, preprocessor=preprocessor),
         folder,
         lambda document: "train",
     )

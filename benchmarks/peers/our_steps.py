@@ -13,7 +13,6 @@ import resource
 import sys
 import tempfile
 import time
-import types
 from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package does; Keras comes first here
@@ -35,12 +34,10 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
         `(model, sizes, fit, step)`: `fit(batches, steps)` trains on a tf.data set or a
         generator, as `fit` of the package does, `step(batch)` on one batch and waits for it.
     """
-    if not is_tensorflow():  # the package itself imports it, the rooms used here do not
-        package = types.ModuleType("keras_vngpt")
-        package.__path__ = [str(Path(__file__).resolve().parents[2] / "keras_vngpt")]
-        sys.modules["keras_vngpt"] = package
-    from keras_vngpt.models.backbone import PRESETS, VnGPTBackbone
+    from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
+    from keras_vngpt.models.presets import PRESETS
+    from keras_vngpt.tasks.finetune import FinetuneSettings
     from keras_vngpt.training.optimizers import make_optimizer
     from keras_vngpt.training.trainer import Trainer
 
@@ -49,7 +46,8 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
         VnGPTBackbone(**sizes, decoder=decoder, max_sequence_length=length, dtype=dtype)
     )
     trainer = Trainer(model)
-    trainer.compile(make_optimizer(optimizer, 1e-3, total_steps=100_000), jit_compile=xla)
+    settings = FinetuneSettings(optimizer=optimizer, learning_rate=1e-3)
+    trainer.compile(make_optimizer(settings, total_steps=100_000), jit_compile=xla)
 
     def fit(batches, steps):
         trainer.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
@@ -164,15 +162,16 @@ def make_batch(sizes, rows, length):
 
 def real_batches(given, sizes, start, stop):
     """Batches of the package's own pipeline, from rows on disk."""
+    from keras_vngpt.data.dataset import TRIPLE, PackedDataset
     from keras_vngpt.data.pipeline import training_batches
-    from keras_vngpt.data.rows import Rows
 
     if given.data:
-        return training_batches(Rows.load(given.data), given.rows, 0, start, stop)
+        return training_batches(PackedDataset.load(given.data), given.rows, 0, start, stop)
     with tempfile.TemporaryDirectory() as folder:  # a mapped file outlives its name
         x, target, weight = make_batch(sizes, N_ROWS, given.length)
-        Rows(x["token_ids"], x["padding_mask"], target, weight).save(f"{folder}/rows")
-        return training_batches(Rows.load(f"{folder}/rows"), given.rows, 0, start, stop)
+        columns = x["token_ids"], x["padding_mask"], target, weight
+        PackedDataset(dict(zip(TRIPLE, columns, strict=True))).save(f"{folder}/rows")
+        return training_batches(PackedDataset.load(f"{folder}/rows"), given.rows, 0, start, stop)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from keras_vngpt.augmentation.cleaning import clean_question, sentences
 from keras_vngpt.augmentation.names import folded, key
 from keras_vngpt.augmentation.variation import without_diacritics
-from keras_vngpt.errors import UserError
+from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 
 INSTRUCTION = (
@@ -79,7 +79,10 @@ class _Asker:
     """A client with a cache and a budget, for several threads."""
 
     def __init__(self, settings, cache):
-        import openai  # here: a second that only those who use it wait
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise UserError(needs_extra("llm.model", error, "llm")) from None
 
         self.settings, self.cache = settings, cache
         self.turn = threading.Condition()

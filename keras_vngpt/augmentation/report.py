@@ -6,6 +6,8 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from keras_vngpt.errors import needs_extra
+
 SAMPLE = 100  # requests that self-BLEU compares with one another
 
 
@@ -63,10 +65,13 @@ def distinct_n(texts, n):
 def self_bleu(texts, seed=0, sample=SAMPLE):
     """Mean BLEU of each text of a seeded sample against the rest of it, 0 to 100; low is diverse.
 
-    Zhu et al. 2018, with sacrebleu's BLEU.
+    Zhu et al. 2018, with sacrebleu's BLEU; `None` where that is not installed.
     """
-    from sacrebleu.metrics import BLEU  # here: only a report needs it
-
+    try:
+        from sacrebleu.metrics import BLEU
+    except ModuleNotFoundError as error:
+        print(needs_extra("self-BLEU in the report", error, "augment"))
+        return None
     if len(texts) < 2:
         return 0.0
     texts = random.Random(seed).sample(texts, min(sample, len(texts)))
@@ -91,11 +96,10 @@ def show(figures):
     for name, n in figures["words"].items():
         table.add_row(name, f"{n['mean']:.1f}", str(n["shortest"]), str(n["longest"]))
     console.print(table)
-    console.print(
-        f"diversity of the requests: distinct-2 {figures['distinct_2']:.3f} (1 is all different), "
-        f"self-BLEU {figures['self_bleu']:.1f} of 100 (low is diverse)",
-        highlight=False,
-    )
+    diversity = f"distinct-2 {figures['distinct_2']:.3f} (1 is all different)"
+    if figures["self_bleu"] is not None:
+        diversity += f", self-BLEU {figures['self_bleu']:.1f} of 100 (low is diverse)"
+    console.print(f"diversity of the requests: {diversity}", highlight=False)
 
 
 def _lengths(texts):

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.readers import Columns, find_documents, stream_documents
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, in_part, side_of
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
+ROWS = "rows:"
 FEW_DOCUMENTS = 20  # fewer cannot be split by document
 
 
@@ -53,17 +55,39 @@ class Documents:
         return documents
 
 
-def find_corpus(name, settings, faults):
+@dataclass
+class PreparedRows:
+    """Rows that Beam prepared, with the tokenizer that they were made with.
+
+    Args:
+        folder: Path.
+    """
+
+    folder: Path
+    texts, prompts, test, system = (), (), (), ""
+
+    @property
+    def tokenizer(self):
+        return self.folder / "tokenizer"
+
+
+def find_corpus(task, settings, faults):
     """Read a corpus once: every fault, a sample for the tokenizer, how it will be split.
 
     Args:
-        name: str, what a message calls the settings.
+        task: `Task`, whose name a message begins with.
         settings: `PretrainSettings`.
         faults: list, that gets a line for everything that is wrong.
 
     Returns:
-        `Documents`.
+        `Documents`, or `PreparedRows` for "rows:FOLDER".
     """
+    name = task.name
+    if len(settings.data) == 1 and settings.data[0].startswith(ROWS):
+        folder = Path(settings.data[0].removeprefix(ROWS))
+        if not (folder / "dataset_info.json").is_file() or not (folder / "tokenizer").is_dir():
+            faults.append(f"{folder}: no rows that python -m keras_vngpt.data.beam prepared")
+        return PreparedRows(folder)
     found = Documents(
         columns=Columns(text=settings.text_column, split=settings.split_column or None)
     )

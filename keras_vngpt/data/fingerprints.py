@@ -37,5 +37,7 @@ def fingerprint_of_tokenizer(folder):
 
 def fingerprints_of(patterns):
     """The digest of every file that patterns mean, by its path."""
+    # Rows that Beam prepared have a description that changes with them.
+    patterns = [f"{p[5:]}/dataset_info.json" if p.startswith("rows:") else p for p in patterns]
     sources = find_sources(patterns, (*TEXT, *TABLES, *DUMPS), [])
     return {str(path): fingerprint_of_file(path) for s in sources for path in s.paths}

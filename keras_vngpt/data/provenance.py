@@ -8,10 +8,11 @@ BATCH = 512  # conversations that are tokenised at once
 EXCERPT = 40  # characters of a text
 
 
-def places_of_conversations(settings, preprocessor, documents):
+def places_of_conversations(task, settings, preprocessor, documents):
     """The places of some conversations, "file:line" each.
 
     Args:
+        task: `Task`.
         settings: with `data`, `request_column` and `response_column`.
         preprocessor: the `VnGPTCausalLMPreprocessor` that made the documents.
         documents: list of tuples of token ids.
@@ -35,10 +36,11 @@ def places_of_conversations(settings, preprocessor, documents):
                 yield conversation.source
 
 
-def places_of_texts(settings, preprocessor, documents):
+def places_of_texts(task, settings, preprocessor, documents):
     """The places of some texts, a file with how the text begins.
 
     Args:
+        task: `Task`.
         settings: with `data` and `text_column`.
         preprocessor: the `VnGPTCausalLMPreprocessor` that made the documents.
         documents: list of tuples of token ids.

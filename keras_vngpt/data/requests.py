@@ -39,17 +39,18 @@ class Requests:
         return systems.pop() if len(systems) == 1 else ""
 
 
-def find_requests(name, settings, faults):
+def find_requests(task, settings, faults):
     """Read requests with their responses, and split them.
 
     Args:
-        name: str, what a message calls the settings.
+        task: `Task`, whose name a message begins with.
         settings: `FinetuneSettings`.
         faults: list, that gets a line for everything that is wrong.
 
     Returns:
         `Requests`.
     """
+    name = task.name
     columns = Columns(
         request=settings.request_column,
         response=settings.response_column,

@@ -1,13 +1,14 @@
 """What the rest of the house asks of a kind of model."""
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from keras_vngpt.errors import UserError
 from keras_vngpt.models.head import Head
 
 
-class ModelFamily:
+class ModelFamily(ABC):
     """A kind of causal language model: how it is built or loaded, its head, its prompts.
 
     A family knows nothing of training, generation and export: these pick their part by its name.
@@ -21,14 +22,15 @@ class ModelFamily:
     name = ""
     takes_segments = False
 
+    @abstractmethod
     def has(self, model):
         """Whether a model, a `keras_hub.models.CausalLM`, is of this family."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wrote(self, folder):
         """Whether the preset in a folder is of this family."""
-        raise NotImplementedError
 
+    @abstractmethod
     def preprocessor(self, tokenizer, task_settings, prompt_format):
         """What makes triples for this family.
 
@@ -40,8 +42,8 @@ class ModelFamily:
         Returns:
             A `VnGPTCausalLMPreprocessor`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, folder, preprocessor, **settings):
         """The model of a preset folder, ready to train on what a preprocessor makes.
 
@@ -54,7 +56,6 @@ class ModelFamily:
         Returns:
             A `keras_hub.models.CausalLM`.
         """
-        raise NotImplementedError
 
     def save(self, model, folder, preprocessor):
         """Write a preset that `load` reads, and KerasHub too."""

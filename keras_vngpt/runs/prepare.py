@@ -127,10 +127,15 @@ def make_preprocessor(task, settings, tokenizer):
 
 def prepare_tokenizer(settings, found, store):
     """The folder of the tokenizer: of the model to start from, or one trained on this text."""
-    if settings.init and Run(settings.init).exists:
-        return Run.open(settings.init) / "tokenizer"
-    if settings.init:
-        return Path(settings.init)
+    start = settings.init and Path(settings.init)
+    if start:
+        start = start / "tokenizer" if Run(start).exists else start
+    of_rows = [f.tokenizer for f in found.values() if hasattr(f, "tokenizer")]
+    for folder in of_rows:
+        if start and fingerprint_of_tokenizer(folder) != fingerprint_of_tokenizer(start):
+            raise UserError(f"{folder}: is not the tokenizer of {settings.init}")
+    if start or of_rows:
+        return start or of_rows[0]
     own = settings.tokenizer
     texts = [text for of_task in found.values() for text in of_task.texts]
     default_size = PRESETS[settings.model.preset]["vocabulary_size"]

@@ -47,9 +47,8 @@ class Finetune(Task):
     prompt_format = "request"
     few_steps = 150  # with fewer, 70 questions and answers are half learned
     counts = "requests"
-
-    def read(self, settings, faults):
-        return find_requests(self.name, settings, faults)
+    read = find_requests
+    provenance = places_of_conversations
 
     def pack(self, found, preprocessor, settings, store, context):
         from keras_vngpt.data.examples import prepare_conversations
@@ -111,6 +110,3 @@ class Finetune(Task):
         right.
         """
         return -figures["val_right"], figures["val_loss"]
-
-    def provenance(self, settings, preprocessor, documents):
-        return places_of_conversations(settings, preprocessor, documents)

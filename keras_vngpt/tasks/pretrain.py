@@ -10,8 +10,8 @@ from pydantic import Field
 
 from keras_vngpt.config import settings
 from keras_vngpt.data.cleaning import Cleaner
-from keras_vngpt.data.dataset import Mixture
-from keras_vngpt.data.documents import find_corpus
+from keras_vngpt.data.dataset import Mixture, PackedDataset
+from keras_vngpt.data.documents import PreparedRows, find_corpus
 from keras_vngpt.data.fingerprints import fingerprint, fingerprint_of_file
 from keras_vngpt.data.prepared import is_complete, write_figures
 from keras_vngpt.data.provenance import places_of_texts
@@ -68,11 +68,12 @@ class Pretrain(Task):
     prompt_format = "text"
     sample_tokens = 24
     counts = "documents"
-
-    def read(self, settings, faults):
-        return find_corpus(self.name, settings, faults)
+    read = find_corpus
+    provenance = places_of_texts
 
     def pack(self, found, preprocessor, settings, store, context):
+        if isinstance(found, PreparedRows):
+            return self._take(found, settings, store, context)
         folder = store / f"{self.name}-{self._fingerprint(found, settings, context)}"
         shards = [folder / f"{side}-shards" for side in SIDES]
         if is_complete(folder, "cleaning.json"):
@@ -98,6 +99,28 @@ class Pretrain(Task):
             path.write_text(json.dumps(cleaned), encoding="utf-8")
         write_figures(folder, self.counts, figures["train"]["documents"], figures)
         return _without(shards, folder)
+
+    def _take(self, found, settings, store, context):
+        """Rows that Beam prepared, as they are."""
+        from keras_vngpt.data.beam.rows import load_rows
+
+        contents = fingerprint_of_file(found.folder / "dataset_info.json")
+        folder = store / f"{self.name}-{fingerprint(str(found.folder.resolve()), contents)}"
+        if is_complete(folder):
+            return folder
+        print(f"{self.name}: reading the rows of {found.folder}")
+        with atomic_write(folder) as partial:
+            figures = load_rows(found.folder, partial)
+            if missing := [s for s in ("train", "validation") if s not in figures]:
+                raise UserError(f"{found.folder}: has no rows of {' and '.join(missing)}")
+            length = PackedDataset.load(partial / "train").length
+            if length != settings.sequence_length:
+                raise UserError(
+                    f"{self.name}.sequence_length: the rows of {found.folder} have {length} "
+                    f"positions. Received: {settings.sequence_length}"
+                )
+            write_figures(partial, self.counts, figures["train"]["documents"], figures)
+        return folder
 
     def _fingerprint(self, found, settings, context):
         """What the rows depend on; the files count by what is in them, not by their names."""
@@ -152,10 +175,9 @@ class Pretrain(Task):
     def first_rows(self, found, preprocessor, settings, context):
         from keras_vngpt.data.examples import prepare_documents
 
+        if isinstance(found, PreparedRows):
+            raise UserError(f"{found.folder}: rows are prepared already; look at their texts")
         return prepare_documents(found.texts[:PREVIEWED], preprocessor, context.packs).rows
-
-    def provenance(self, settings, preprocessor, documents):
-        return places_of_texts(settings, preprocessor, documents)
 
 
 def _cleaned(found, clean, documents):

@@ -3,6 +3,7 @@
 Importing this needs no TensorFlow: `--help` reads the settings.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -71,7 +72,7 @@ class TaskSettings:
     """what the model is asked at each evaluation; by default some of the data"""
 
 
-class Task:
+class Task(ABC):
     """One kind of training.
 
     A task reads its data, packs it into rows, and says what is learned from them. The training
@@ -84,6 +85,8 @@ class Task:
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
         few_steps: int, fewer steps than these leave a small set half learned; 0 for never.
         counts: str, what the data is counted in: "documents" or "requests".
+        loss: static method like `next_token_loss` of the trainer, from head, hidden states, target,
+            weight and every other column of a batch to a float32 scalar; `None` for that one.
     """
 
     name = title = ""
@@ -91,7 +94,9 @@ class Task:
     sample_tokens = None
     few_steps = 0
     counts = "documents"
+    loss = None
 
+    @abstractmethod
     def read(self, settings, faults):
         """Everything that the user's files hold for this task.
 
@@ -103,8 +108,8 @@ class Task:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
             that are not trained on), `test` (list of `Conversation`) and `system` (str).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def pack(self, found, preprocessor, settings, store, context):
         """Tokenise and pack what `read` found, unless it is in the store already.
 
@@ -118,27 +123,10 @@ class Task:
         Returns:
             Path of a folder in the store, with a `PackedDataset` a side and `figures.json`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def first_rows(self, found, preprocessor, settings, context):
         """A `PackedDataset` of the first `PREVIEWED` items, to look at; arguments as for `pack`."""
-        raise NotImplementedError
-
-    def loss(self, head, hidden, target, weight, inputs):
-        """The loss of a batch, to be summed over devices and parts of a batch.
-
-        Args:
-            head: `keras_vngpt.models.head.Head`.
-            hidden: float tensor [rows, length, hidden_dim].
-            target: int tensor [rows, length].
-            weight: float tensor [rows, length], normalised: a batch's add up to 1.
-            inputs: dictionary, every column of the rows beside these, and `soft_targets` where
-                the recipe has some.
-
-        Returns:
-            A float32 scalar.
-        """
-        return head.cross_entropy(hidden, target, weight, inputs.get("soft_targets"))
 
     def rank(self, figures):
         """How good a model is, as a tuple: of two evaluations the lower one is better.

@@ -19,15 +19,16 @@ from keras_vngpt.text.normalization import (
 )
 from keras_vngpt.text.tokenizer import BOS, EOS, PAD, SEP, UNK, VnGPTTokenizer
 
+MAX_BYTES = 16_000_000  # of text to train on
 MAX_SENTENCE_BYTES = 4192  # SentencePiece drops longer ones
 SYLLABLES = 6_000  # Vietnamese has about seven thousand
 SYLLABLES_OF_A_WORD = 4
 TOKENS_FOR_SYLLABLES = 3_072  # before words of several have their own
 
 
-def _sentences(texts, max_bytes):
-    """Paragraphs short enough for SentencePiece, at most `max_bytes`, spread over all the texts."""
-    step = max(1, -(-sum(len(t.encode()) for t in texts) // max_bytes))
+def _sentences(texts):
+    """Paragraphs short enough for SentencePiece, at most `MAX_BYTES`, spread over all."""
+    step = max(1, -(-sum(len(t.encode()) for t in texts) // MAX_BYTES))
     for text in texts[::step]:
         for paragraph in text.split("\n"):
             data = paragraph.encode()
@@ -82,9 +83,9 @@ def _words(text, count):
     ]
 
 
-def _train(texts, vocabulary_size, kind, split_digits, words, max_bytes):
+def _train(texts, vocabulary_size, kind, split_digits, words):
     model = io.BytesIO()
-    sentences = list(_sentences(texts, max_bytes))
+    sentences = list(_sentences(texts))
     # The letters as training will see them: one that is never seen ends SentencePiece 0.2.1.
     seen = _normalized("\n".join(sentences))
     words = _words(seen, int(words * vocabulary_size)) if words else []
@@ -130,8 +131,6 @@ def train_tokenizer(
     split_digits=True,
     words=None,
     shrink=True,
-    max_bytes=16_000_000,
-    announce=print,
 ):
     """Train a tokenizer on Vietnamese text.
 
@@ -146,8 +145,6 @@ def train_tokenizer(
             "Việt Nam"; by default half, but what leaves 3,072 tokens for the rest.
         shrink: take a smaller vocabulary, with a message, where the text does not support
             `vocabulary_size`; `False` makes it a fault.
-        max_bytes: train on at most this many bytes, spread evenly over `texts`.
-        announce: function that shows a line of text to the user.
 
     Returns:
         A `VnGPTTokenizer`.
@@ -167,7 +164,7 @@ def train_tokenizer(
     size = vocabulary_size
     while True:
         try:
-            proto = _train(texts, size, kind, split_digits, share, max_bytes)
+            proto = _train(texts, size, kind, split_digits, share)
             break
         except RuntimeError as error:
             limit = _supported_size(str(error))
@@ -182,7 +179,7 @@ def train_tokenizer(
             else:
                 size = limit
     if size < vocabulary_size:
-        announce(f"The text supports {size} tokens, not {vocabulary_size}: taking {size}.")
+        print(f"The text supports {size} tokens, not {vocabulary_size}: taking {size}.")
     if tone_placement == "auto":
         tone_placement = prevailing_tone_placement(texts[: 1 + len(texts) // 4])
     return VnGPTTokenizer(proto=proto, tone_placement=tone_placement)

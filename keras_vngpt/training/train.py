@@ -68,9 +68,8 @@ def train(model, task, data, settings, run):
             optimizer = LossScale(optimizer)
         trainer.compile(optimizer=optimizer, jit_compile=_compiles(own.jit_compile))
         checkpoint.restore(trainer, plan.steps_per_epoch)
-    evaluated = checkpoint.state["evaluated_step"]
     evaluation = [
-        *_evaluation(task, model, head, data, plan, run, counter, evaluated),
+        *_evaluation(task, model, head, data, plan, run, checkpoint),
         StopWhereNotFinite(task.name, counter, _explainer(task, model, data, plan, settings)),
         checkpoint,
     ]
@@ -126,11 +125,11 @@ def _batches(data, plan, seed, start, stop):
     return training_batches(data.train, plan.batch_size, seed, start, stop, data.mixture)
 
 
-def _evaluation(task, model, head, data, plan, run, counter, evaluated):
+def _evaluation(task, model, head, data, plan, run, checkpoint):
     """The callbacks of an evaluation: the loss, the curves, the samples, in this order."""
     rows = data.validation.subsample(VALIDATION_ROWS)
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
-    answers_requests = task.prompt_format == "request"
+    answers_requests, counter = task.prompt_format == "request", checkpoint.counter
     generator = Decoder(model, answers_requests) if data.prompts else None
 
     def answer(prompts):
@@ -141,8 +140,8 @@ def _evaluation(task, model, head, data, plan, run, counter, evaluated):
     validation = Validation(lambda: scores(batches), data.bits_per_nat, answers_requests)
     history = History(run / "history.csv", task.name, plan, counter)
     samples = SampleAnswers(answer, data.prompts, run / "samples.jsonl", task.name, counter)
-    history.go_on(counter.step, evaluated)
-    samples.go_on(evaluated)
+    history.go_on(counter.step, checkpoint.state["evaluated_step"])
+    samples.go_on(checkpoint.state["evaluated_step"])
     return [validation, history, samples]
 
 

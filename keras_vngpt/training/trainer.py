@@ -49,5 +49,17 @@ class Trainer(keras.Model):
 
 
 def next_token_loss(head, hidden, target, weight, inputs):
-    """The cross-entropy of the targets, or of what a recipe makes of them; see `Task.loss`."""
+    """The cross-entropy of the targets, or of what a recipe makes of them, as a sum.
+
+    Args:
+        head: `Head`.
+        hidden: float tensor [rows, length, hidden_dim].
+        target: int tensor [rows, length].
+        weight: float tensor [rows, length], normalised: those of a batch add up to 1.
+        inputs: dictionary of every other column of the rows, and `soft_targets` where a recipe
+            has some.
+
+    Returns:
+        A float32 scalar.
+    """
     return head.cross_entropy(hidden, target, weight, inputs.get("soft_targets"))

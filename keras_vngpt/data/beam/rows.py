@@ -1,7 +1,9 @@
-"""A corpus to rows on Apache Beam: the steps of `fit`, on as many machines as there are."""
+"""A corpus to rows on Apache Beam, on as many machines as there are, and back for `fit`."""
 
 import functools
 import hashlib
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +14,14 @@ import tensorflow_datasets as tfds
 from pydantic import Field
 
 from keras_vngpt.data.cleaning import Cleaner, bands, digest
+from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import Columns, find_documents, stream_documents
 from keras_vngpt.data.sources import TFDS, Source
 from keras_vngpt.data.splits import SIDES, side_of
-from keras_vngpt.errors import UserError
+from keras_vngpt.errors import UserError, needs_extra
+from keras_vngpt.files import atomic_write
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 Share = Annotated[float, Field(ge=0, lt=0.5)]
@@ -127,7 +131,7 @@ def prepare_rows(
 ):
     """Clean, split, tokenise and pack documents by an Apache Beam pipeline.
 
-    Needs `pip install apache-beam`.
+    Needs `pip install "keras_vngpt[beam]"`.
 
         python -m keras_vngpt.data.beam texts/ --tokenizer runs/mine/tokenizer --to rows
 
@@ -143,7 +147,7 @@ def prepare_rows(
         beam: options of the pipeline, NAME=VALUE; by default the local runner, in this process
 
     Returns:
-        str, the folder to give to `served_batches`.
+        str, the folder to give to `fit`: `--pretrain.data rows:FOLDER`.
 
     Raises:
         UserError: nothing to read, no tokenizer, no Apache Beam.
@@ -153,8 +157,8 @@ def prepare_rows(
     """
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError:
-        raise UserError("apache-beam: is not installed. pip install apache-beam") from None
+    except ModuleNotFoundError as error:
+        raise UserError(needs_extra("data.beam", error, "beam")) from None
     faults = []
     sources = find_documents(data, faults)
     faults += [f"{s.name}: is read by one machine only" for s in sources if s.name.startswith(TFDS)]
@@ -182,43 +186,73 @@ def prepare_rows(
         )
     except (UserError, ValueError) as error:  # of the text, or of the options of the pipeline
         raise UserError(str(error).splitlines()[0]) from None
+    with atomic_write(Path(builder.data_path) / "tokenizer") as partial:  # `fit` must use the same
+        shutil.copytree(tokenizer, partial)
     return str(builder.data_path)
 
 
-def served_batches(folder, batch_size, side="train", service=None, shuffle=2**14, seed=0):
-    """Batches of rows that `prepare_rows` made, from a tf.data service where there is one.
+def load_rows(folder, to):
+    """Write the rows that `prepare_rows` made as a `PackedDataset` for each side.
 
     Args:
         folder: what `prepare_rows` returned.
-        batch_size: int, rows in a batch.
-        side: "train", "validation" or "test".
-        service: str, the address of a dispatcher ("grpc://host:5050"): its workers read, and each
-            row comes once whatever the number of trainers.
-        shuffle: int, rows that are shuffled at a time.
-        seed: int, of the order; a service gives out an epoch of each seed once.
+        to: Path; each side gets a folder of its name.
 
     Returns:
-        `tf.data.Dataset` of triples, as `training_batches`.
+        Dictionary by side of `documents`, `bytes` (of the scored text), `weight` and `tokens`.
 
-    Example:
-        >>> model.fit(served_batches("rows/packed_rows/rows/1.0.0", 64, service="grpc://feed:5050"))
+    Raises:
+        UserError: no such rows, or damaged ones.
     """
-    # A worker of a service sees a part of the rows only.
-    reading = tfds.ReadConfig(assert_cardinality=service is None)
-    rows = tfds.builder_from_directory(folder).as_dataset(split=side, read_config=reading)
+    try:
+        builder = tfds.builder_from_directory(str(folder))
+        tokenizer = load_tokenizer(Path(folder) / "tokenizer")
+        figures = {}
+        for side, info in builder.info.splits.items():
+            if info.num_examples:
+                rows = _packed(builder, side, info.num_examples)
+                rows.save(Path(to) / side)
+                figures[side] = _figures(rows, tokenizer)
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        problem = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder}: not rows that Beam prepared ({problem})") from None
+    return figures
 
-    def triple(row):
-        x = {"token_ids": row["token_ids"], "padding_mask": row["segment_ids"]}
-        return x, row["target"], row["sample_weight"]
 
-    batches = rows.shuffle(shuffle, seed).batch(batch_size, drop_remainder=True).map(triple)
-    if service:
-        batches = batches.apply(
-            tf.data.experimental.service.distribute(
-                "distributed_epoch", service, job_name=f"{folder} {side} {seed}"
-            )
-        )
-    return batches.prefetch(tf.data.AUTOTUNE)
+def _packed(builder, side, n_rows):
+    """The rows of a side, in the order of their numbers."""
+    read = builder.as_dataset(split=side, shuffle_files=False).batch(2**12)
+    length = builder.info.features["token_ids"].shape[0]
+    types = dict.fromkeys(COLUMNS, np.uint16) | {"sample_weight": np.float16}
+    wide = dict.fromkeys(("token_ids", "target"), np.int32)
+    columns = {n: np.empty((n_rows, length), t) for n, t in {**types, **wide}.items()}
+    start = 0
+    for batch in read.as_numpy_iterator():
+        stop = start + len(batch["token_ids"])
+        for name, column in columns.items():
+            column[start:stop] = batch[name]
+        start = stop
+    return PackedDataset(columns)
+
+
+def _figures(rows, tokenizer):
+    """What `write_figures` wants to know; a token has the bytes of its piece."""
+    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size())]
+    sizes = np.array([_size(piece) for piece in pieces])
+    sizes[list(tokenizer.special_token_ids)] = 0
+    documents = int(np.sum(rows["token_ids"] == tokenizer.start_token_id))
+    scored = np.where(rows["sample_weight"] > 0, sizes[rows["target"]], 0)
+    return {
+        "documents": documents,
+        "bytes": int(scored.sum()) - documents,  # a space before each, which is not in the text
+        "weight": rows.weight,
+        "tokens": rows.tokens,
+    }
+
+
+def _size(piece):
+    is_byte = re.fullmatch("<0x[0-9A-F]{2}>", piece)
+    return 1 if is_byte else len(piece.replace("▁", " ").encode())
 
 
 def _read(path):
@@ -250,7 +284,7 @@ def _pack(group, tokenizer, length):
         yield (
             f"{side} {shard} {i}",
             {
-                name: getattr(rows, name)[i].astype(np.float32 if "weight" in name else np.int32)
+                name: rows[name][i].astype(np.float32 if "weight" in name else np.int32)
                 for name in COLUMNS
             },
         )
