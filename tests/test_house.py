@@ -21,7 +21,7 @@ MAY_IMPORT = {  # what each room may import beside the base and itself
     "models": set(),
     "families": {"models", "text", "data"},
     "tasks": {"families", "data"},
-    "generation": {"families", "models", "text"},
+    "generation": {"tasks", "families", "models", "text"},  # whose names a run's folders have
     "exporting": {"generation", "families", "models"},
     "training": {"tasks", "families", "data", "models", "text", "generation"},
     "evaluation": {"generation", "families", "data", "models", "text"},
