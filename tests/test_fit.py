@@ -326,6 +326,19 @@ def test_old_names_of_settings_are_accepted_and_what_is_gone_is_said(tmp_path, c
     assert done.stderr.startswith("finetune.gradient_accumulation_steps: must divide")
 
 
+@pytest.mark.slow
+def test_two_devices_train_what_one_trains(tmp_path):
+    own = {**SETTINGS["pretrain"], "epochs": 0.5, "prompts": []}
+    more = {"skip": ["finetune", "evaluate", "export"], "pretrain": own}
+    found = []
+    for n in (1, 2):
+        path = config(tmp_path / f"of{n}.yaml", devices=n, **more)
+        done = verb("fit", "--config", path)
+        assert done.returncode == 0, done.stderr
+        found.append([float(row[2] or row[3]) for row in losses(path.with_suffix(""))])
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
 def test_classic_and_bfloat16_go_through_the_same_fit(tmp_path):
     run = keras_vngpt.fit(
         folder=str(tmp_path),

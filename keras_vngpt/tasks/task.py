@@ -85,8 +85,9 @@ class Task(ABC):
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
         few_steps: int, fewer steps than these leave a small set half learned; 0 for never.
         counts: str, what the data is counted in: "documents" or "requests".
-        loss: static method like `next_token_loss` of the trainer, from head, hidden states, target,
-            weight and every other column of a batch to a float32 scalar; `None` for that one.
+        loss: static method `(head, hidden, target, weight, columns)` to a float32 scalar, a sum
+            over a batch whose weights add up to 1; `columns` is every other column of the rows.
+            `None` for the cross-entropy of the targets.
     """
 
     name = title = ""

@@ -1,5 +1,7 @@
 """The training loop: `model.fit` on the rows of a task, from the state that was saved last."""
 
+from functools import partial
+
 import keras
 
 from keras_vngpt.console import verbosity
@@ -56,6 +58,8 @@ def train(model, task, data, settings, run):
     recipe = make_recipe(model, task, data, plan, settings, is_new)
     head = family_of(model).head(model, fuse=fused)
 
+    rows = data.train, plan.batch_size, settings.seed
+    batches = partial(training_batches, *rows, mixture=data.mixture)  # of steps start, stop
     counter, interruption = StepCounter(plan.parts), Interruption()
     folder, patience = run / "work" / task.name / "checkpoint", getattr(own, "patience", 0)
     checkpoint = Checkpoint(
@@ -70,7 +74,7 @@ def train(model, task, data, settings, run):
         checkpoint.restore(trainer, plan.steps_per_epoch)
     evaluation = [
         *_evaluation(task, model, head, data, plan, run, checkpoint),
-        StopWhereNotFinite(task.name, counter, _explainer(task, model, data, plan, settings)),
+        StopWhereNotFinite(task.name, counter, _explainer(task, model, own, batches)),
         checkpoint,
     ]
     callbacks = [
@@ -89,10 +93,9 @@ def train(model, task, data, settings, run):
                     last.on_epoch_end(epoch - 1, {})
                 elif step < plan.steps:
                     stop = (epoch + 1) * plan.steps_per_epoch
-                    batches = _batches(data, plan, settings.seed, step, stop)
-                    batches = recipe.with_soft_share(batches, step, plan.steps)
+                    soft = recipe.with_soft_share(batches(step, stop), step, plan.steps)
                     trainer.fit(
-                        normalized(batches, plan.parts),
+                        normalized(soft, plan.parts),
                         initial_epoch=epoch,
                         epochs=plan.steps // plan.steps_per_epoch,
                         steps_per_epoch=(stop - step) * plan.parts,
@@ -120,11 +123,6 @@ def train(model, task, data, settings, run):
     }
 
 
-def _batches(data, plan, seed, start, stop):
-    """The batches of some steps, in the order that the seed gives."""
-    return training_batches(data.train, plan.batch_size, seed, start, stop, data.mixture)
-
-
 def _evaluation(task, model, head, data, plan, run, checkpoint):
     """The callbacks of an evaluation: the loss, the curves, the samples, in this order."""
     rows = data.validation.subsample(VALIDATION_ROWS)
@@ -146,18 +144,17 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     return [validation, history, samples]
 
 
-def _explainer(task, model, data, plan, settings):
+def _explainer(task, model, own, batches):
     """A function from a step to where its rows come from, for a message."""
 
     def explain(step):
-        x, *_ = next(iter(_batches(data, plan, settings.seed, step, step + 1)))
+        x, *_ = next(iter(batches(step, step + 1)))
         rows = zip(x["token_ids"].numpy(), x["padding_mask"].numpy(), strict=True)
         documents = [
             tuple(row[segments == n].tolist())
             for row, segments in rows
             for n in range(1, segments.max() + 1)
         ]
-        own = getattr(settings, task.name)
         tokenizer = model.preprocessor.tokenizer
         preprocessor = family_of(model).preprocessor(tokenizer, own, task.prompt_format)
         try:

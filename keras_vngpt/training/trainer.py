@@ -16,7 +16,7 @@ class Trainer(keras.Model):
     Args:
         model: a KerasHub `CausalLM`.
         head: `Head` of the model; by default its token embedding.
-        loss: as `Task.loss`; by default the cross-entropy of the targets.
+        loss: as `Task.loss`; `None` for the cross-entropy of the targets.
         ngrams: optional `NGrams`. Then the part `soft_share` of each target, which
             `with_soft_share` puts into a batch, goes to what followed the same tokens elsewhere;
             the loss that is shown is of the tokens that came, as without.
@@ -31,7 +31,7 @@ class Trainer(keras.Model):
         super().__init__(name="trainer")
         self.language_model = model
         self.head = head or Head(model.backbone.token_embedding, fuse=fused)
-        self.task_loss = loss or next_token_loss
+        self.task_loss = loss
         self.ngrams = ngrams
 
     def call(self, x, training=None):
@@ -39,27 +39,11 @@ class Trainer(keras.Model):
         return self.language_model.backbone(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if self.ngrams:
-            x = {**x, "soft_targets": self._soft_targets(**x)}
-        return self.task_loss(self.head, y_pred, y, sample_weight, x)
+        if self.task_loss:
+            return self.task_loss(self.head, y_pred, y, sample_weight, x)
+        soft_targets = self._soft_targets(**x) if self.ngrams else None
+        return self.head.cross_entropy(y_pred, y, sample_weight, soft_targets)
 
     def _soft_targets(self, token_ids, padding_mask, soft_share, **others):
         ids, shares = self.ngrams.successors(token_ids, padding_mask)
         return ids, shares * ops.repeat(soft_share, token_ids.shape[1])[:, None]
-
-
-def next_token_loss(head, hidden, target, weight, inputs):
-    """The cross-entropy of the targets, or of what a recipe makes of them, as a sum.
-
-    Args:
-        head: `Head`.
-        hidden: float tensor [rows, length, hidden_dim].
-        target: int tensor [rows, length].
-        weight: float tensor [rows, length], normalised: those of a batch add up to 1.
-        inputs: dictionary of every other column of the rows, and `soft_targets` where a recipe
-            has some.
-
-    Returns:
-        A float32 scalar.
-    """
-    return head.cross_entropy(hidden, target, weight, inputs.get("soft_targets"))
