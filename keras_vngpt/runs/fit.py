@@ -56,6 +56,10 @@ def fit(config: str | None = None, **settings):
     settings, values = resolve_settings(config, settings)
     import_tensorflow()
     raise_on_sigterm()
+    if settings.devices > 1:
+        from keras_vngpt.training.devices import make_devices
+
+        make_devices(settings.devices)
     if settings.check:
         from keras_vngpt.runs.prepare import prepare, show
 

@@ -1,40 +1,64 @@
 """On how many devices of this machine a step is computed."""
 
 import contextlib
+import functools
 
 import keras
 
+from keras_vngpt.errors import UserError
 
-@contextlib.contextmanager
-def replicas(n=None):
-    """What is built in here stands on several devices of this process, which share each batch.
 
-    On TensorFlow these are GPUs, or logical processors where there are not enough of them; other
-    backends see all devices of a process anyway.
+def make_devices(n):
+    """Have as many devices as a run asks for; called before TensorFlow does anything.
+
+    On TensorFlow these are GPUs, or logical processors where there are not enough of them.
 
     Args:
-        n: int, devices; by default all GPUs.
+        n: int.
 
-    Example:
-        >>> with replicas():
-        ...     trainer = Trainer(model)
-        ...     trainer.compile(optimizer=Muon(6e-3))
+    Raises:
+        UserError: TensorFlow has done something already.
     """
-    if keras.config.backend() != "tensorflow":
-        yield
+    if keras.config.backend() != "tensorflow" or n == 1:
         return
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    n = n or max(1, len(gpus))
-    if n == 1:
-        yield
+    (processor, *_) = tf.config.list_physical_devices("CPU")
+    if len(tf.config.list_physical_devices("GPU")) >= n:
         return
-    kind = "GPU" if len(gpus) >= n else "CPU"
-    if kind == "CPU":
-        _make_logical_processors(tf, n)
-    with tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(n)]).scope():
-        yield
+    logical = [tf.config.LogicalDeviceConfiguration()] * n
+    if tf.config.get_logical_device_configuration(processor) is None:
+        try:
+            tf.config.set_logical_device_configuration(processor, logical)
+        except RuntimeError:
+            raise UserError(
+                f"devices: {n} logical processors must be made before anything else. Use a new "
+                "process, or restart the notebook"
+            ) from None
+
+
+def replicas(n=1):
+    """A context: what is built in it stands on several devices, which share each batch.
+
+    Args:
+        n: int, devices, after `make_devices`.
+
+    Example:
+        >>> with replicas(2):
+        ...     trainer = Trainer(model)
+        ...     trainer.compile(optimizer=Muon(6e-3))
+    """
+    if keras.config.backend() != "tensorflow" or n == 1:
+        return contextlib.nullcontext()
+    return _strategy(n).scope()
+
+
+@functools.cache  # model and optimizer must stand on the same one
+def _strategy(n):
+    import tensorflow as tf
+
+    kind = "GPU" if len(tf.config.list_physical_devices("GPU")) >= n else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(n)])
 
 
 def sum_over_replicas(tensors):
@@ -47,11 +71,3 @@ def sum_over_replicas(tensors):
     context = tf.distribute.get_replica_context()
     is_one = context is None or context.num_replicas_in_sync == 1
     return tensors if is_one else context.all_reduce("SUM", tensors)
-
-
-def _make_logical_processors(tf, n):
-    (processor,) = tf.config.list_physical_devices("CPU")
-    if tf.config.get_logical_device_configuration(processor) is None:
-        tf.config.set_logical_device_configuration(
-            processor, [tf.config.LogicalDeviceConfiguration()] * n
-        )
