@@ -1,9 +1,12 @@
 """Readers, splits, rows and their order."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
@@ -320,3 +323,16 @@ def test_two_columns_of_one_name_and_capital_endings(tmp_path):
     path = write(tmp_path / "b.csv", "request,response,response\na,b,c\n")
     with pytest.raises(UserError, match="two columns have one name"):
         read_conversations([path])
+
+
+def test_text_is_found_and_read_without_what_only_training_needs():
+    code = (
+        "import sys\n"
+        "from keras_vngpt.augmentation import augment, settings\n"
+        "from keras_vngpt.data.beam import prepare\n"
+        "from keras_vngpt.data.readers import read_documents\n"
+        "assert read_documents(['samples:prose'])\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'scipy', 'pyarrow', 'matplotlib', 'openai'}\n"
+        "assert not heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

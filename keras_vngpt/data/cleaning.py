@@ -3,10 +3,9 @@
 import hashlib
 import html
 import re
+import struct
 import unicodedata
 from dataclasses import dataclass
-
-import numpy as np
 
 NUM_PERM = 64  # hashes of a MinHash signature
 SHINGLE = 5  # words that are compared as one
@@ -205,12 +204,12 @@ def bands(text, near):
     last = max(1, len(words) - SHINGLE + 1)
     signature = rensa.RMinHash(num_perm=NUM_PERM, seed=1)
     signature.update([" ".join(words[i : i + SHINGLE]) for i in range(last)])
-    hashes = np.array(signature.digest(), np.uint32).reshape(_n_bands(near), -1)
+    hashes, n = signature.digest(), NUM_PERM // _n_bands(near)
     keys = (
-        hashlib.blake2b(bytes([i]) + band.tobytes(), digest_size=8).digest()
-        for i, band in enumerate(hashes)
+        hashlib.blake2b(struct.pack(f"<B{n}I", i, *hashes[i * n : (i + 1) * n]), digest_size=8)
+        for i in range(NUM_PERM // n)
     )
-    return {int.from_bytes(key, "big") for key in keys}
+    return {int.from_bytes(key.digest(), "big") for key in keys}
 
 
 def _was_in(seen, keys):
