@@ -40,4 +40,5 @@ def needs_extra(what, error, extra):
         error: `ModuleNotFoundError`.
         extra: str.
     """
-    return f'{what}: needs {error.name}. pip install "keras_vngpt[{extra}]"'
+    package = error.name.partition(".")[0]
+    return f'{what}: needs {package}. pip install "keras_vngpt[{extra}]"'

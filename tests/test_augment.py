@@ -393,6 +393,16 @@ def test_diversity_is_measured():
     assert self_bleu(same) > 99 and self_bleu(different) < 20
 
 
+def test_without_sacrebleu_the_report_says_so_and_has_the_rest(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    data = write_csv(tmp_path / "a.csv", [("Vé Bà Nà giá bao nhiêu?", "Một triệu.")])
+    figures = keras_vngpt.augment(data=[data], output=str(tmp_path / "b.jsonl"), variants=2)
+    assert figures["self_bleu"] is None and 0 < figures["distinct_2"] <= 1
+    told = capsys.readouterr().out
+    assert 'needs sacrebleu. pip install "keras_vngpt[augment]"' in told
+
+
 def test_what_is_missing_for_balance_is_named(tmp_path):
     pairs = [("Vé Bà Nà giá bao nhiêu?", "Một triệu."), ("Vé Huế giá bao nhiêu?", "Hai trăm."),
              ("Chợ Đông Ba ở đâu?", "Ở Huế.")]  # fmt: skip

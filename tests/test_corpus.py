@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from conftest import ROOT, verb
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
+from keras_vngpt.data.beam.prepare import prepare_rows
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.examples import prepare_conversations, prepare_documents
@@ -456,16 +457,40 @@ def test_the_check_finds_twenty_faults_in_three_files(tmp_path):
     assert [line.split(": ")[0] for line in done.stderr.splitlines()] == planted
 
 
-@pytest.mark.parametrize(
-    "name, package, extra",
-    [("a.parquet", "pyarrow", "parquet"), ("vi.xml", "mwparserfromhell", "wikipedia")],
-)
-def test_a_package_that_is_missing_is_one_line_with_its_extra(
-    tmp_path, monkeypatch, name, package, extra
-):
-    (tmp_path / name).write_bytes(b"x")
+@pytest.mark.parametrize("package", ["mwparserfromhell", "mwxml"])
+def test_a_dump_without_its_parser_is_a_fault_among_the_others(tmp_path, monkeypatch, package):
+    (tmp_path / "vi.xml").write_text("<mediawiki></mediawiki>")
+    (tmp_path / "b.jsonl").write_text("{")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError) as caught:
-        read_documents([str(tmp_path / name)])
-    line = f'{tmp_path / name}: needs {package}. pip install "keras_vngpt[{extra}]"'
-    assert caught.value.faults == [line]
+        read_documents(["vi.xml", "b.jsonl"])
+    missing, broken = caught.value.faults
+    assert missing == f'vi.xml: needs {package}. pip install "keras_vngpt[wikipedia]"'
+    assert broken.startswith("b.jsonl:1: not valid JSON")
+
+
+def test_a_pipeline_without_beam_is_a_fault_among_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(UserError) as caught:
+        prepare_rows(["none.txt"], "nothing")
+    text, tokenizer, beam = caught.value.faults
+    assert text.startswith("none.txt: no such file") and tokenizer.startswith("nothing: cannot be")
+    assert beam == 'data.beam: needs apache_beam. pip install "keras_vngpt[beam]"'
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "setting, value",
+    [("test_data", ["a.txt"]), ("validation_data", ["a.txt"]), ("split_column", "split")],
+)
+def test_prepared_rows_are_not_split_again(tmp_path, setting, value):
+    rows = tmp_path / "rows"
+    (rows / "tokenizer").mkdir(parents=True)
+    (rows / "dataset_info.json").touch()
+    given = {"data": [f"rows:{rows}"], setting: value}
+    settings, _ = resolve_settings(None, {"pretrain": given, "skip": ["finetune"]})
+    with pytest.raises(UserError) as caught:
+        read_all(settings)
+    assert caught.value.faults == [f"pretrain.{setting}: the rows of {rows} are split already"]

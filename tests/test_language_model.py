@@ -141,6 +141,17 @@ def test_an_endpoint_that_is_not_there_is_one_line(questions, tmp_path):
         ask(Nowhere, questions, tmp_path, max_retries=0)
 
 
+def test_a_client_that_is_not_installed_is_one_line(questions, tmp_path, monkeypatch):
+    class Unasked:
+        url = "http://127.0.0.1:9/v1"
+
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError) as caught:
+        ask(Unasked, questions, tmp_path)
+    assert caught.value.faults == ['llm.model: needs openai. pip install "keras_vngpt[llm]"']
+    assert not (tmp_path / "set.jsonl").exists()
+
+
 @pytest.mark.parametrize("budget", [{"max_requests": 5}, {"max_tokens": 550}])
 def test_the_budget_is_kept(endpoint, questions, tmp_path, budget):
     server = endpoint(two_phrasings, seconds=0.02)

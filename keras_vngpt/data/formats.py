@@ -12,7 +12,6 @@ from io import TextIOWrapper
 from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, kind
 from keras_vngpt.errors import needs_extra
 
-EXTRAS = {".parquet": "parquet", ".xml": "wikipedia"}  # that formats need
 csv.field_size_limit(2**31 - 1)  # a document may be a cell
 MAX_BROKEN_LINES = 5  # that are named of one file
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -47,8 +46,6 @@ def read_records(path, faults):
         return
     try:
         yield from reader(path, faults)
-    except ModuleNotFoundError as error:
-        faults.append(needs_extra(path, error, EXTRAS.get(kind(path))))
     except OSError as error:
         why = " ".join(str(error.strerror or error).split())  # of a library, over several lines
         faults.append(f"{path}: cannot be read ({why})")
@@ -171,9 +168,12 @@ def _parquet(path, faults):
 
 def _wikipedia(path, faults):
     """Articles of a MediaWiki dump, their markup taken off by mwparserfromhell."""
-    import mwparserfromhell
-    import mwxml
-
+    try:
+        import mwparserfromhell
+        import mwxml
+    except ModuleNotFoundError as error:
+        faults.append(needs_extra(path, error, "wikipedia"))
+        return
     n_articles = 0
     try:
         for page in mwxml.Dump.from_file(open_packed(path)):
