@@ -87,6 +87,9 @@ def find_corpus(task, settings, faults):
         folder = Path(settings.data[0].removeprefix(ROWS))
         if not (folder / "dataset_info.json").is_file() or not (folder / "tokenizer").is_dir():
             faults.append(f"{folder}: no rows that python -m keras_vngpt.data.beam prepared")
+        for key in ("validation_data", "test_data", "split_column"):
+            if getattr(settings, key):
+                faults.append(f"{name}.{key}: the rows of {folder} are split already")
         return PreparedRows(folder)
     found = Documents(
         columns=Columns(text=settings.text_column, split=settings.split_column or None)

@@ -102,24 +102,27 @@ class Pretrain(Task):
 
     def _take(self, found, settings, store, context):
         """Rows that Beam prepared, as they are."""
-        from keras_vngpt.data.beam.rows import load_rows
+        from keras_vngpt.data.beam.load import load_rows
 
+        if not context.packs:
+            raise UserError(
+                f"{found.folder}: documents share its rows, which this model cannot tell apart"
+            )
         contents = fingerprint_of_file(found.folder / "dataset_info.json")
         folder = store / f"{self.name}-{fingerprint(str(found.folder.resolve()), contents)}"
-        if is_complete(folder):
-            return folder
-        print(f"{self.name}: reading the rows of {found.folder}")
-        with atomic_write(folder) as partial:
-            figures = load_rows(found.folder, partial)
-            if missing := [s for s in ("train", "validation") if s not in figures]:
-                raise UserError(f"{found.folder}: has no rows of {' and '.join(missing)}")
-            length = PackedDataset.load(partial / "train").length
-            if length != settings.sequence_length:
-                raise UserError(
-                    f"{self.name}.sequence_length: the rows of {found.folder} have {length} "
-                    f"positions. Received: {settings.sequence_length}"
-                )
-            write_figures(partial, self.counts, figures["train"]["documents"], figures)
+        if not is_complete(folder):
+            print(f"{self.name}: reading the rows of {found.folder}")
+            with atomic_write(folder) as partial:
+                figures = load_rows(found.folder, partial)
+                if missing := [s for s in ("train", "validation") if s not in figures]:
+                    raise UserError(f"{found.folder}: has no rows of {' and '.join(missing)}")
+                write_figures(partial, self.counts, figures["train"]["documents"], figures)
+        length = PackedDataset.load(folder / "train").length
+        if length != settings.sequence_length:
+            raise UserError(
+                f"{self.name}.sequence_length: the rows of {found.folder} have {length} "
+                f"positions. Received: {settings.sequence_length}"
+            )
         return folder
 
     def _fingerprint(self, found, settings, context):
