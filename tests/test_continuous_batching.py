@@ -52,26 +52,30 @@ def serve(generator, requests):
             for row, *answer in zip(ended, ids.numpy(), log_probabilities.numpy(), strict=True):
                 answers[slots[row]], slots[row] = answer, None
             assert not tf.gather(state.lengths, ended).numpy().any()
-    assert int(state.cache_position) > columns  # they went around
-    return [answers[i] for i in range(len(requests))]
+    went_around = int(state.cache_position) > columns
+    return [answers[i] for i in range(len(requests))], went_around
 
 
 def check(generator, count):
     requests = requests_of(0, count)
-    for request, (ids, log_probabilities) in zip(requests, serve(generator, requests), strict=True):
+    answers, went_around = serve(generator, requests)
+    for request, (ids, log_probabilities) in zip(requests, answers, strict=True):
         given = request["most"], None, True
         alone, own = generator.generate_ids([request["prompt"]], *given, **request["config"])
         n = int(alone.shape[1])
         np.testing.assert_array_equal(ids[:n], alone[0])
         assert not ids[n:].any()
         np.testing.assert_allclose(log_probabilities[:n], own[0], rtol=1e-3, atol=1e-3)
+    return went_around
 
 
-def test_rows_that_join_a_running_batch_answer_as_alone(small, decoder_kind):
-    _, generator = small(decoder_kind)
-    check(generator, 40 if decoder_kind == "modern" else 24)
+@pytest.mark.parametrize("decoder", ["modern", pytest.param("classic", marks=pytest.mark.slow)])
+def test_rows_that_join_a_running_batch_answer_as_alone(small, decoder):
+    _, generator = small(decoder)
+    assert check(generator, 40 if decoder == "modern" else 24)  # around the columns too
 
 
+@pytest.mark.slow
 def test_they_do_in_a_saved_model_too(trained):
     check(trained, 24)
 

@@ -382,6 +382,7 @@ def contents(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_a_preparation_that_is_killed_ends_the_same_to_the_byte(tmp_path):
     words = Path(ROOT / "README.vi.md").read_text(encoding="utf-8").split()
     generator = random.Random(0)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -82,12 +83,18 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings["finetune"] = {**SETTINGS["finetune"], "epochs": 0.3, "prompts": []}
     a, b = (keras_vngpt.fit(folder=str(tmp_path), name=name, **settings) for name in "ab")
     assert losses(a) == losses(b) and {row[0] for row in losses(a)} == {"pretrain", "finetune"}
-    settings["skip"] = ["finetune", "export"]
-    other = keras_vngpt.fit(folder=str(tmp_path), name="c", seed=1, **settings)
-    assert losses(other)[0] != losses(a)[0]
+
+
+@pytest.mark.slow
+def test_another_seed_and_targets_that_are_not_shared_give_other_losses(tmp_path):
+    settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
+    settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.3, "prompts": []}
+    run = keras_vngpt.fit(folder=str(tmp_path), name="a", **settings)
+    other = keras_vngpt.fit(folder=str(tmp_path), name="b", seed=1, **settings)
+    assert losses(other)[0] != losses(run)[0]
     settings["pretrain"]["soft_targets"] = 0.0  # the first step is the same, and leads elsewhere
-    plain = keras_vngpt.fit(folder=str(tmp_path), name="d", **settings)
-    assert losses(plain)[0] == losses(a)[0] and losses(plain)[1:] != losses(a)[1:]
+    plain = keras_vngpt.fit(folder=str(tmp_path), name="c", **settings)
+    assert losses(plain)[0] == losses(run)[0] and losses(plain)[1:] != losses(run)[1:]
 
 
 def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_other(tmp_path):
@@ -142,6 +149,7 @@ def uninterrupted(tmp_path_factory):
     return path.with_suffix("")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupted):
     path = config(tmp_path / "cut.yaml", **LONG)
     cut = path.with_suffix("")
@@ -182,6 +190,7 @@ def evaluations(run):
     return validated, asked
 
 
+@pytest.mark.slow
 def test_a_ctrl_c_within_an_evaluation_loses_nothing_of_it(tmp_path, uninterrupted, monkeypatch):
     inside = [
         (callbacks.Validation, "on_epoch_end"),
@@ -339,6 +348,7 @@ def test_two_devices_train_what_one_trains(tmp_path):
     np.testing.assert_allclose(*found, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_classic_and_bfloat16_go_through_the_same_fit(tmp_path):
     run = keras_vngpt.fit(
         folder=str(tmp_path),
@@ -392,14 +402,14 @@ def line_of(*arguments, cwd):
         (["--seed", str(2**80)], "seed: must be less than"),
         (
             ["--pretrain.gradient_accumulation_steps", "3"],
-            "gradient_accumulation_steps: must divide",
+            "pretrain.gradient_accumulation_steps: must divide",
         ),
         (["--name", "a\nb"], "name: must be letters, digits"),
         (["--config", "list.yaml"], "list.yaml:1: needs settings as name: value"),
         (["--folder", "bad.txt"], "bad.txt"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line):
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line, monkeypatch, capsys):
     good = '{"request": "a", "response": "b"}\n'
     (tmp_path / "empty.txt").touch()
     (tmp_path / "bad.txt").write_bytes(b"xin\n\xff\n")
@@ -409,8 +419,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line):
     (tmp_path / "short.txt").write_text("Một hai ba.\n\nBốn năm.")
     (tmp_path / "list.yaml").write_text("- a\n")
     (tmp_path / "bad.yaml").write_text("pretrain:\n  batch: 3\n")
-    said = line_of(*arguments, cwd=tmp_path)
-    assert said.startswith(line) and "\n" not in said
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fit", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keras_vngpt.fit", run_name="__main__")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith(line) and said.count("\n") == 1, said
+    assert sorted(tmp_path.rglob("*")) == before, "something was left"
 
 
 def test_all_faults_of_a_configuration_are_listed_at_once(tmp_path):

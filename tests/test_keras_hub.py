@@ -38,7 +38,7 @@ def make_qwen3():
     return keras_hub.models.Qwen3CausalLM(backbone, preprocessor)
 
 
-@pytest.mark.parametrize("make", [make_gpt2, make_qwen3])
+@pytest.mark.parametrize("make", [make_gpt2, pytest.param(make_qwen3, marks=pytest.mark.slow)])
 def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, tmp_path):
     model = make()
     for weight in model.weights:

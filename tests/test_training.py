@@ -68,6 +68,7 @@ def test_a_batch_in_parts_or_on_two_devices_or_on_jax_is_the_same_batch(plain, b
     assert_equal(steps(*arguments, backend=backend), plain)
 
 
+@pytest.mark.slow
 def test_activations_that_are_made_again_are_the_same_with_dropout_too():
     assert_equal(steps("--dropout", 0.3, "--gradient_checkpointing"), steps("--dropout", 0.3))
 

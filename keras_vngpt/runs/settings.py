@@ -183,12 +183,15 @@ def _faults(settings):
                 f"{name}.validation_share: and test_share leave nothing to train on. "
                 f"Received: {own.validation_share} and {own.test_share}"
             )
+    for task in settings.tasks:
+        own = getattr(settings, task.name)
         rows = own.batch_size // own.gradient_accumulation_steps
         if rows % settings.devices:
             faults.append(
-                f"devices: must divide the rows that are computed at once, {rows} in {name}. "
+                f"devices: must divide the rows that are computed at once, {rows} in {task.name}. "
                 f"Received: {settings.devices}"
             )
+            break
     run = Path(settings.folder, settings.name)
     if settings.init and settings.restart and Path(settings.init).resolve() == run.resolve():
         faults.append("init: is the run that --restart would throw away. Take another --name")
