@@ -59,6 +59,10 @@ def test_a_run_leaves_everything_in_its_folder(run):
     assert metrics["finetune.exact_match"] == np.mean([a["correct"] for a in answers])
     stages = {stage for stage, *_ in losses(run)}
     assert stages == {"pretrain", "finetune"}
+    phases = json.loads((run / "phases.json").read_text())
+    assert all(state["done"] for state in phases.values()) and len(phases) == 4
+    tokenizer = keras_vngpt.VnGPTTokenizer.from_preset(str(run / "tokenizer"))
+    assert tokenizer.vocabulary_size() == metrics["vocabulary_size"]
 
 
 def test_the_model_learns(run):
