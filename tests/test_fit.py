@@ -427,7 +427,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fit", *arguments])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("keras_vngpt.fit", run_name="__main__")
+        runpy.run_module("keras_vngpt.fit", run_name="__main__", alter_sys=True)
     said = capsys.readouterr().err
     assert ended.value.code == 2 and said.startswith(line) and said.count("\n") == 1, said
     assert sorted(tmp_path.rglob("*")) == before, "something was left"

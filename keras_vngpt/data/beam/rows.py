@@ -15,11 +15,11 @@ from pydantic import Field
 
 from keras_vngpt.data.cleaning import Cleaner, bands, digest
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import Columns, find_documents, stream_documents
 from keras_vngpt.data.sources import TFDS, Source
 from keras_vngpt.data.splits import SIDES, side_of
+from keras_vngpt.data.tokenise_and_pack import prepare_documents
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 from keras_vngpt.text.tokenizer import load_tokenizer
