@@ -20,7 +20,7 @@ from keras_vngpt.data.readers import read_documents
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.generation.generation_config import WEIGHTS
 from keras_vngpt.generation.model_generator import ModelGenerator
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.models.sizes import PRESETS
 
 ALONE = """
 import sys, time

@@ -29,7 +29,7 @@ from same_loss import in_their_layout
 from workers import Worker
 
 from keras_vngpt import VnGPTBackbone
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.models.sizes import PRESETS
 
 HERE = Path(__file__).parent / "peers"
 CASES = {"1": (1, 0), "8": (8, 0), "32": (32, 0), "32 ragged": (32, 1)}

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
-from keras_vngpt.data.examples import prepare_conversations, prepare_documents
 from keras_vngpt.data.packing import fill_gaps
 from keras_vngpt.data.readers import read_conversations, read_documents
+from keras_vngpt.data.tokenise_and_pack import prepare_conversations, prepare_documents
 from keras_vngpt.tasks.finetune import FEW_ROWS
 
 BATCH = 16

@@ -17,10 +17,10 @@ from machine import describe
 
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM, VnGPTCausalLMPreprocessor, train_tokenizer
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import normalized, training_batches
 from keras_vngpt.data.readers import read_conversations
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.data.tokenise_and_pack import prepare_conversations
+from keras_vngpt.models.sizes import PRESETS
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer

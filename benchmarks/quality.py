@@ -28,7 +28,7 @@ from machine import cores, describe
 import keras_vngpt
 from keras_vngpt.data.dataset import TRIPLE, Mixture, PackedDataset
 from keras_vngpt.data.pipeline import training_batches
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.models.sizes import PRESETS
 
 PEER = Path(__file__).parent / "peers" / "train_torch.py"
 OURS = {"keras_vngpt modern": "modern", "keras_vngpt classic": "classic"}

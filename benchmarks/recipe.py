@@ -11,7 +11,7 @@ import argparse
 from machine import describe
 
 import keras_vngpt
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.models.sizes import PRESETS
 
 CHOICES = {
     "the defaults": {},

@@ -18,8 +18,8 @@ import numpy as np
 from keras_vngpt import VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.data.dataset import TRIPLE, PackedDataset
 from keras_vngpt.data.pipeline import evaluation_batches
-from keras_vngpt.models.presets import PRESETS
-from keras_vngpt.models.scores import Scores
+from keras_vngpt.models.sizes import PRESETS
+from keras_vngpt.models.validation_scores import Scores
 
 PEER = Path(__file__).parent / "peers" / "loss_torch.py"
 N_ROWS, LENGTH, TOLERANCE = 8, 64, 1e-4

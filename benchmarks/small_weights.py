@@ -15,7 +15,7 @@ from machine import describe
 from keras_vngpt.data.readers import read_documents
 from keras_vngpt.generation.generation_config import WEIGHTS
 from keras_vngpt.generation.loading import load_generator
-from keras_vngpt.generation.padding import to_the_right
+from keras_vngpt.generation.shapes import to_the_right
 
 
 def main():

@@ -21,7 +21,7 @@ _PLACES = {
     "fit": "runs.fit",
     "generate": "generation.generate",
     "preview": "runs.preview",
-    "train_tokenizer": "text.training",
+    "train_tokenizer": "text.tokenizer_training",
 }
 __all__ = sorted(_PLACES)  # noqa: PLE0605
 
@@ -31,7 +31,7 @@ def __getattr__(name):
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     place = _PLACES[name]
-    if place in ("families.vngpt", "text.training"):
+    if place in ("families.vngpt", "text.tokenizer_training"):
         from keras_vngpt.console import import_tensorflow
 
         import_tensorflow()

@@ -4,8 +4,8 @@ import csv
 import json
 from pathlib import Path
 
-from keras_vngpt.augmentation.files import read_lines
 from keras_vngpt.augmentation.names import Names
+from keras_vngpt.augmentation.user_files import read_lines
 
 GAZETTEER = read_lines("samples:travel_names.txt")
 NAMES = Names(GAZETTEER)

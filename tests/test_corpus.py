@@ -25,11 +25,11 @@ from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.beam.prepare import prepare_rows
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
-from keras_vngpt.data.examples import prepare_conversations, prepare_documents
 from keras_vngpt.data.packing import flow
 from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.sources import find_sources
+from keras_vngpt.data.tokenise_and_pack import prepare_conversations, prepare_documents
 from keras_vngpt.errors import UserError
 from keras_vngpt.runs.prepare import prepare, read_all
 from keras_vngpt.runs.settings import resolve_settings

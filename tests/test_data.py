@@ -10,11 +10,11 @@ from conftest import ROOT
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.packing import best_fit, fill_gaps, flow, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.splits import split
+from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 from keras_vngpt.errors import UserError
 from keras_vngpt.samples import home_commands
 from keras_vngpt.tasks.finetune import FinetuneSettings

@@ -6,8 +6,8 @@ import pytest
 from pairs import GAZETTEER, NAMES, lines_of, questions_of, write_csv
 
 import keras_vngpt
-from keras_vngpt.augmentation.cleaning import clean, clean_question
 from keras_vngpt.augmentation.facts import Facts
+from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
 
 FORBIDDEN = [
     ("Đà Lạt có gì?", "Đà Lạt có biển."),

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 import keras_vngpt
-from keras_vngpt.data.examples import prepare_conversations
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 from keras_vngpt.errors import UserError
 from keras_vngpt.families import FAMILIES, family_of, family_of_preset
-from keras_vngpt.models.scores import Scores
+from keras_vngpt.models.validation_scores import Scores
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.optimizers import make_optimizer
 from keras_vngpt.training.trainer import Trainer

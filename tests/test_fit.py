@@ -59,6 +59,10 @@ def test_a_run_leaves_everything_in_its_folder(run):
     assert metrics["finetune.exact_match"] == np.mean([a["correct"] for a in answers])
     stages = {stage for stage, *_ in losses(run)}
     assert stages == {"pretrain", "finetune"}
+    phases = json.loads((run / "phases.json").read_text())
+    assert all(state["done"] for state in phases.values()) and len(phases) == 4
+    tokenizer = keras_vngpt.VnGPTTokenizer.from_preset(str(run / "tokenizer"))
+    assert tokenizer.vocabulary_size() == metrics["vocabulary_size"]
 
 
 def test_the_model_learns(run):
@@ -423,7 +427,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, line, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fit", *arguments])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("keras_vngpt.fit", run_name="__main__")
+        runpy.run_module("keras_vngpt.fit", run_name="__main__", alter_sys=True)
     said = capsys.readouterr().err
     assert ended.value.code == 2 and said.startswith(line) and said.count("\n") == 1, said
     assert sorted(tmp_path.rglob("*")) == before, "something was left"

@@ -17,9 +17,9 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.files import locked
 from keras_vngpt.generation.config_tensors import config_tensors
+from keras_vngpt.generation.decoding_state import from_tensors
 from keras_vngpt.generation.loading import load_generator, prompt_form
 from keras_vngpt.generation.model_generator import ModelGenerator
-from keras_vngpt.generation.state import from_tensors
 
 PROMPTS = [
     "Bật quạt phòng ngủ lên mức 2",

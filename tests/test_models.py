@@ -12,8 +12,8 @@ from conftest import make_model
 import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.generation.model_generator import ModelGenerator
-from keras_vngpt.models.presets import PRESETS
-from keras_vngpt.models.scores import Scores
+from keras_vngpt.models.sizes import PRESETS
+from keras_vngpt.models.validation_scores import Scores
 
 
 def logits(model, ids, segments=None):

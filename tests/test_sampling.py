@@ -8,8 +8,8 @@ import tensorflow as tf
 from scipy.stats import chisquare
 
 from keras_vngpt.generation.config_tensors import DTYPES, TABLES, config_tensors
+from keras_vngpt.generation.decoding_state import State
 from keras_vngpt.generation.sampling import choose, draws, processed
-from keras_vngpt.generation.state import State
 
 DRAWS = 20_000
 END = 7

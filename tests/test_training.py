@@ -15,7 +15,6 @@ from keras import ops
 from keras_vngpt.models import cross_entropy
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import as_it_is, chunked_cross_entropy, chunked_scores
-from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.muon import Muon
 from keras_vngpt.training.optimizers import (
     LinearDecay,
@@ -23,6 +22,7 @@ from keras_vngpt.training.optimizers import (
     make_optimizer,
     skipped_in_a_row,
 )
+from keras_vngpt.training.xla import fused
 
 RNG = np.random.default_rng(0)
 

@@ -9,9 +9,9 @@ from functools import partial
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
 from keras_vngpt.data.cleaning import Cleaner
-from keras_vngpt.data.corpus import prepare_corpus
-from keras_vngpt.data.examples import prepare_documents
+from keras_vngpt.data.corpus_shards import prepare_corpus
 from keras_vngpt.data.readers import find_documents, read_documents, stream_documents
+from keras_vngpt.data.tokenise_and_pack import prepare_documents
 
 
 def main(text, folder, length, vocabulary, sample, kind):

@@ -36,7 +36,7 @@ def make_training(preset, decoder, optimizer, dtype, xla, length):
     """
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
-    from keras_vngpt.models.presets import PRESETS
+    from keras_vngpt.models.sizes import PRESETS
     from keras_vngpt.tasks.finetune import FinetuneSettings
     from keras_vngpt.training.optimizers import make_optimizer
     from keras_vngpt.training.trainer import Trainer

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_vngpt.augmentation import language_model, report
-from keras_vngpt.augmentation.cleaning import clean, clean_question
 from keras_vngpt.augmentation.facts import Facts
-from keras_vngpt.augmentation.files import read_lines
-from keras_vngpt.augmentation.kinds import Kinds
 from keras_vngpt.augmentation.names import Names, key
+from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
+from keras_vngpt.augmentation.question_kinds import Kinds
 from keras_vngpt.augmentation.settings import AugmentSettings
+from keras_vngpt.augmentation.user_files import read_lines
 from keras_vngpt.augmentation.variation import TRIES, Variation, without_diacritics
 from keras_vngpt.config import flatten, read_yaml, resolve
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations

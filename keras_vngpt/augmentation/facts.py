@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keras_vngpt.augmentation.files import Pattern, read_yaml
 from keras_vngpt.augmentation.names import Names, compiled, folded
+from keras_vngpt.augmentation.user_files import Pattern, read_yaml
 from keras_vngpt.augmentation.variation import without_diacritics
 from keras_vngpt.config import settings
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_vngpt.augmentation.cleaning import clean_question, sentences
 from keras_vngpt.augmentation.names import folded, key
+from keras_vngpt.augmentation.pair_cleaning import clean_question, sentences
 from keras_vngpt.augmentation.variation import without_diacritics
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from keras_vngpt.augmentation.files import NAME
+from keras_vngpt.augmentation.user_files import NAME
 from keras_vngpt.text.normalization import to_old_placement
 
 LONGEST = 4  # words of a name that is learned

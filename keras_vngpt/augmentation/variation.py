@@ -4,9 +4,9 @@ import re
 import unicodedata
 from dataclasses import field
 
-from keras_vngpt.augmentation.cleaning import is_order, sentences
-from keras_vngpt.augmentation.files import Pattern, read_yaml
 from keras_vngpt.augmentation.names import compiled, folded
+from keras_vngpt.augmentation.pair_cleaning import is_order, sentences
+from keras_vngpt.augmentation.user_files import Pattern, read_yaml
 from keras_vngpt.config import settings
 from keras_vngpt.errors import UserError
 

@@ -3,11 +3,11 @@
 import math
 from types import SimpleNamespace
 
-from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.pipeline import evaluation_batches
+from keras_vngpt.data.tokenise_and_pack import prepare_documents
 from keras_vngpt.families import family_of
 from keras_vngpt.generation.loading import load_model
-from keras_vngpt.models.scores import Scores
+from keras_vngpt.models.validation_scores import Scores
 
 BATCH = 32
 

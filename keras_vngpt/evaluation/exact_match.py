@@ -1,4 +1,4 @@
-"""How many requests get exactly the response that was expected."""
+"""Answers test requests and compares each answer with the expected response."""
 
 import keras
 

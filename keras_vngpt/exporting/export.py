@@ -1,4 +1,4 @@
-"""The SavedModel of a run."""
+"""`export`: writes a run in an export format."""
 
 from pathlib import Path
 

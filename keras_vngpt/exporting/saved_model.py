@@ -4,8 +4,7 @@ import tensorflow as tf
 
 from keras_vngpt.files import atomic_write, locked
 from keras_vngpt.generation.config_tensors import CONFIG_SPECS, config_tensors
-from keras_vngpt.generation.generation_config import complete
-from keras_vngpt.generation.state import (
+from keras_vngpt.generation.decoding_state import (
     IDS,
     NUMBER,
     ROWS,
@@ -15,6 +14,7 @@ from keras_vngpt.generation.state import (
     state_specs,
     to_tensors,
 )
+from keras_vngpt.generation.generation_config import complete
 from keras_vngpt.generation.stopping import cut, until_stop
 from keras_vngpt.generation.text_generator import answer
 

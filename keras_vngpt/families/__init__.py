@@ -3,6 +3,7 @@
 from keras_vngpt.families.keras_hub import KerasHub
 from keras_vngpt.families.vngpt import VnGPT
 
+# The first one that knows a model has it: KerasHub's knows all, and stands last.
 FAMILIES = {family.name: family for family in (VnGPT(), KerasHub())}
 
 

@@ -1,4 +1,4 @@
-"""What the rest of the house asks of a kind of model."""
+"""The base of all model families."""
 
 import json
 from abc import ABC, abstractmethod

@@ -5,7 +5,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.families.family import ModelFamily, preset_config
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.causal_lm import VnGPTCausalLM
-from keras_vngpt.models.presets import architecture
+from keras_vngpt.models.sizes import architecture
 from keras_vngpt.models.transformer_decoder import TransformerDecoder
 from keras_vngpt.text.tokenizer import VnGPTTokenizer
 

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.decoding_state import with_token
 from keras_vngpt.generation.sampling import NEVER, next_node, processed
-from keras_vngpt.generation.state import with_token
 
 
 def beam_search(backend, state, groups, config, penalties, shared, end):

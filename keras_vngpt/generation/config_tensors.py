@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_vngpt.generation.decoding_state import IDS, NUMBER, ROWS
 from keras_vngpt.generation.generation_config import GenerationConfig, complete
-from keras_vngpt.generation.state import IDS, NUMBER, ROWS
 
 # Of a search: one value for all rows.
 SEARCH_SPECS = {

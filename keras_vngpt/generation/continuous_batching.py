@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.padding import resized
-from keras_vngpt.generation.state import OF_ROWS
+from keras_vngpt.generation.decoding_state import OF_ROWS
+from keras_vngpt.generation.shapes import resized
 
 
 def insert_rows(backend, state, new, rows):

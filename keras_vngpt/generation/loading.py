@@ -10,7 +10,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.families import family_of
 from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
-from keras_vngpt.tasks import TASKS
+from keras_vngpt.tasks import DEFAULT_STAGES, TASKS
 
 
 def load_generator(path, weights="float32"):
@@ -104,4 +104,4 @@ def _trained_last_first(path):
     """The names of the tasks of a run folder."""
     config = path / "config.yaml"
     stages = read_yaml(config).get("stages") if config.is_file() else None
-    return [*reversed(stages or TASKS)]  # an earlier version did not note them
+    return [*reversed(stages or DEFAULT_STAGES)]  # an earlier version did not note them

@@ -12,16 +12,8 @@ from keras_vngpt.generation.beam_search import beam_search
 from keras_vngpt.generation.config_tensors import CONFIG_SPECS, SEARCH_SPECS, TABLES
 from keras_vngpt.generation.constraints.word_tables import bad_words_table, choices_tables
 from keras_vngpt.generation.continuous_batching import insert_rows, remove_rows
-from keras_vngpt.generation.decoding import decode, log_probability
-from keras_vngpt.generation.padding import (
-    bucket,
-    in_bucket,
-    longest_used,
-    shortened,
-    to_the_right,
-)
-from keras_vngpt.generation.sampling import draws, is_plain
-from keras_vngpt.generation.state import (
+from keras_vngpt.generation.decoding_loop import decode, log_probability
+from keras_vngpt.generation.decoding_state import (
     IDS,
     NUMBER,
     OF_ROWS,
@@ -30,6 +22,14 @@ from keras_vngpt.generation.state import (
     State,
     nothing_of,
     state_specs,
+)
+from keras_vngpt.generation.sampling import draws, is_plain
+from keras_vngpt.generation.shapes import (
+    bucket,
+    in_bucket,
+    longest_used,
+    shortened,
+    to_the_right,
 )
 from keras_vngpt.generation.text_codec import KerasHubTextCodec, VnGPTTextCodec
 from keras_vngpt.generation.text_generator import TextGenerator

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_vngpt.generation.config_tensors import CONFIG_SPECS
-from keras_vngpt.generation.state import NUMBER, state_specs
+from keras_vngpt.generation.decoding_state import NUMBER, state_specs
 
 NEVER = -1e30  # the logit of a token that must not come; finite, so that nothing becomes NaN
 FLOAT_BITS = 32

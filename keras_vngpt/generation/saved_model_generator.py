@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from keras_vngpt.errors import UserError
+from keras_vngpt.generation.decoding_state import from_tensors, nothing_of, to_tensors
 from keras_vngpt.generation.earlier_exports import as_of_today
-from keras_vngpt.generation.state import from_tensors, nothing_of, to_tensors
 from keras_vngpt.generation.text_generator import TextGenerator
 
 

@@ -6,7 +6,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.generation.config_tensors import SEARCH_SPECS, TABLES, config_tensors
 from keras_vngpt.generation.constraints.regex import regex_constraint
 from keras_vngpt.generation.generation_config import MOST_ANSWERS, complete
-from keras_vngpt.generation.padding import bucket, longest_used
+from keras_vngpt.generation.shapes import bucket, longest_used
 from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped, settled, until_stop
 
 FIRST_STEPS = (1, 2, 4)  # of a stream: the first words come soon

@@ -37,7 +37,7 @@ def chunked_cross_entropy(
             have a part of the target, and which; a token may be there several times.
         soft_cap: optional float, of the logits: they are `cap * tanh(logits / cap)`.
         fuse: function that gives a function of element-wise operations back as one that takes
-            less time, such as `keras_vngpt.training.fusion.fused`.
+            less time, such as `keras_vngpt.training.xla.fused`.
 
     Returns:
         A float32 scalar: the sum over the positions of weight times nats.

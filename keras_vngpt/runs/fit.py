@@ -1,4 +1,4 @@
-"""The main job: from text and requests to a model that answers, in one run folder."""
+"""`fit`: prepares, trains, evaluates and exports, in one run folder."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from keras_vngpt.console import import_tensorflow
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.interruption import raise_on_sigterm
-from keras_vngpt.runs.changes import changed_files, changed_settings
+from keras_vngpt.runs.changed_since import changed_files, changed_settings
 from keras_vngpt.runs.run import FINAL_PHASES, Run
 from keras_vngpt.runs.settings import resolve_settings
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from keras_vngpt.data.dataset import Mixture, PackedDataset
-from keras_vngpt.data.prepared import TaskData
+from keras_vngpt.data.prepared_rows import TaskData
 from keras_vngpt.evaluation.bits_per_byte import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.exporting.saved_model import save_generator

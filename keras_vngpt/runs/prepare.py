@@ -12,23 +12,23 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
-from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.fingerprints import (
+from keras_vngpt.data.cache_keys import (
     fingerprint,
     fingerprint_of_file,
     fingerprint_of_tokenizer,
     fingerprints_of,
 )
-from keras_vngpt.data.prepared import Context, read_figures
+from keras_vngpt.data.dataset import PackedDataset
+from keras_vngpt.data.prepared_rows import Context, read_figures
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError, with_hints
 from keras_vngpt.families import FAMILIES, family_of_preset
 from keras_vngpt.files import atomic_write
-from keras_vngpt.models.presets import PRESETS
+from keras_vngpt.models.sizes import PRESETS
 from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.text.tokenizer import load_tokenizer
-from keras_vngpt.text.training import train_tokenizer
+from keras_vngpt.text.tokenizer_training import train_tokenizer
 
 N_PROMPTS = 3
 CUTS = ("requests_cut", "responses_cut", "turns_dropped", "rows_dropped")

@@ -33,7 +33,7 @@ def preview(config: str | None = None, rows: Size = 1, positions: Size = 48, **s
     import_tensorflow()
     from rich.console import Console
 
-    from keras_vngpt.data.prepared import Context
+    from keras_vngpt.data.prepared_rows import Context
     from keras_vngpt.runs.prepare import family, make_preprocessor, prepare_tokenizer, read_all
     from keras_vngpt.text.tokenizer import load_tokenizer
 

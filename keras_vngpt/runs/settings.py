@@ -10,9 +10,9 @@ from pydantic import Field
 
 from keras_vngpt.config import flatten, read_yaml, resolve, settings
 from keras_vngpt.errors import UserError
-from keras_vngpt.models.presets import architecture
+from keras_vngpt.models.sizes import architecture
 from keras_vngpt.runs.run import FINAL_PHASES, Run
-from keras_vngpt.tasks import TASKS
+from keras_vngpt.tasks import DEFAULT_STAGES, TASKS
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.tasks.pretrain import PretrainSettings
 from keras_vngpt.tasks.task import Size
@@ -39,8 +39,8 @@ class TokenizerSettings:
     split_digits: bool = True
     """a token for each digit; false where the numbers are few and always the same"""
     words: Annotated[float, Field(ge=0, le=0.8)] | None = None
-    """share of the tokens for words of several syllables ("Việt Nam"); nothing for half of them,
-    if that leaves 3,072 for the rest"""
+    """share of the tokens for words of several syllables ("Việt Nam"); by default half of them, if
+    that leaves 3,072 for the rest"""
 
 
 @settings
@@ -58,7 +58,7 @@ class ModelSettings:
     intermediate_dim: Size | None = None
     """instead of the preset's"""
     embeddings: Literal["cooccurrence", "random"] = "cooccurrence"
-    """what those of a new model start from: how often tokens are near each other, or chance"""
+    """start of the embeddings of a new model: how often tokens stand near each other, or random"""
     token_features: bool = True
     """tokens with a syllable, an onset, a rhyme or a tone in common learn from each other"""
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"] = "float32"
@@ -76,13 +76,13 @@ class ExportSettings:
 @settings
 class FitSettings:
     name: str = "default"
-    """of the run"""
+    """name of the run folder"""
     folder: str = "runs"
     """where run folders stand"""
     init: str | None = None
     """an earlier run folder to start from: its settings, its tokenizer, its weights; or a preset
     folder of a KerasHub model"""
-    stages: list[Literal[tuple(TASKS)]] = field(default_factory=lambda: list(TASKS))
+    stages: list[Literal[tuple(TASKS)]] = field(default_factory=lambda: list(DEFAULT_STAGES))
     """kinds of training, one after the other"""
     skip: list[Literal[(*TASKS, *FINAL_PHASES)]] = field(default_factory=list)
     """phases to leave out"""
@@ -91,7 +91,7 @@ class FitSettings:
     restart: bool = False
     """throw away what an earlier run of this name left, instead of going on from it"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """of initial weights, order and dropout"""
+    """seed of initial weights, order and dropout"""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
     """GPUs of this machine that share the rows of a step; without GPUs, logical processors"""
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)

@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field
 
 from keras_vngpt.config import settings
-from keras_vngpt.data.fingerprints import fingerprint
+from keras_vngpt.data.cache_keys import fingerprint
+from keras_vngpt.data.find_requests import find_requests
 from keras_vngpt.data.packing import fill_gaps
-from keras_vngpt.data.prepared import is_complete, write_figures
+from keras_vngpt.data.prepared_rows import is_complete, write_figures
 from keras_vngpt.data.provenance import places_of_conversations
-from keras_vngpt.data.requests import find_requests
 from keras_vngpt.files import atomic_write
 from keras_vngpt.tasks.task import PREVIEWED, Positive, Task, TaskSettings
 
@@ -34,7 +34,7 @@ class FinetuneSettings(TaskSettings):
     """stop after this many evaluations that are no better; 0 never stops"""
     replay: Annotated[float, Field(ge=0, le=1)] | None = None
     """weight of the pre-training text that fills what is left of the rows, so that less of it is
-    forgotten; 0 leaves them empty; nothing for 0.1 where they would be less than 95% full"""
+    forgotten; 0 leaves them empty; by default 0.1 where they would be less than 95% full"""
     eos_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     """weight of the end-of-answer token in the loss"""
 
@@ -51,7 +51,7 @@ class Finetune(Task):
     provenance = places_of_conversations
 
     def pack(self, found, preprocessor, settings, store, context):
-        from keras_vngpt.data.examples import prepare_conversations
+        from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 
         sides = {side: found.sides[side] for side in ("train", "validation")}
         name = fingerprint(
@@ -97,7 +97,7 @@ class Finetune(Task):
         return fill_gaps(rows, context.text, settings.replay or REPLAY, start)
 
     def first_rows(self, found, preprocessor, settings, context):
-        from keras_vngpt.data.examples import prepare_conversations
+        from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 
         few = found.sides["train"][:PREVIEWED]
         rows = prepare_conversations(few, preprocessor, packs=context.packs).rows

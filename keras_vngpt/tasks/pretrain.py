@@ -9,11 +9,11 @@ from typing import Annotated
 from pydantic import Field
 
 from keras_vngpt.config import settings
+from keras_vngpt.data.cache_keys import fingerprint, fingerprint_of_file
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
-from keras_vngpt.data.documents import PreparedRows, find_corpus
-from keras_vngpt.data.fingerprints import fingerprint, fingerprint_of_file
-from keras_vngpt.data.prepared import is_complete, write_figures
+from keras_vngpt.data.find_texts import PreparedRows, find_corpus
+from keras_vngpt.data.prepared_rows import is_complete, write_figures
 from keras_vngpt.data.provenance import places_of_texts
 from keras_vngpt.data.sources import kind
 from keras_vngpt.data.splits import SIDES, side_of
@@ -55,9 +55,9 @@ class PretrainSettings(TaskSettings):
     learning_rate: Positive = 8e-3
     """at the end of the warm-up; with adamw rather 3e-3"""
     soft_targets: Annotated[float, Field(ge=0, le=1)] | None = None
-    """part of each target of a new model that goes to what followed the same two tokens elsewhere
-    in the text, falling to a fifth of that; 0 for the token that came alone; by default 1, and 0
-    where the text is read three times or more"""
+    """share of each target of a new model that goes to tokens which followed the same two tokens
+    elsewhere in the text; it falls to a fifth of that; by default 1, or 0 where the text is read
+    three times or more"""
 
 
 class Pretrain(Task):
@@ -143,8 +143,8 @@ class Pretrain(Task):
 
     def _prepare(self, found, clean, preprocessor, folder, packs):
         """The rows of every side; what is tested on comes first: nothing like it is learned."""
-        from keras_vngpt.data.corpus import prepare_corpus
-        from keras_vngpt.data.examples import prepare_documents
+        from keras_vngpt.data.corpus_shards import prepare_corpus
+        from keras_vngpt.data.tokenise_and_pack import prepare_documents
 
         pack = partial(prepare_documents, preprocessor=preprocessor, packs=packs)
         figures = {}
@@ -176,7 +176,7 @@ class Pretrain(Task):
         )
 
     def first_rows(self, found, preprocessor, settings, context):
-        from keras_vngpt.data.examples import prepare_documents
+        from keras_vngpt.data.tokenise_and_pack import prepare_documents
 
         if isinstance(found, PreparedRows):
             raise UserError(f"{found.folder}: rows are prepared already; look at their texts")

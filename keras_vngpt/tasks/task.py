@@ -52,7 +52,7 @@ class TaskSettings:
     warmup: Share = 0.01
     """share of the steps over which the learning rate rises"""
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """what it falls to, in a line, as a share of `learning_rate`"""
+    """what it falls to, linearly, as a share of `learning_rate`"""
     weight_decay: NotNegative = 0.01
     """decoupled, on the matrices"""
     dropout: Share = 0.0
@@ -60,8 +60,8 @@ class TaskSettings:
     clip_norm: NotNegative = 1.0
     """largest norm of all gradients together; 0 for no limit"""
     jit_compile: Literal["auto", "true", "false"] = "auto"
-    """compile all of the training step with XLA, not parts alone; auto as it was measured to be
-    faster"""
+    """compile all of the training step with XLA, not parts alone; auto picks what was measured to
+    be faster"""
     validation_share: Share = 0.1
     """share of the data to validate on, picked by the hash of its text"""
     test_share: Share = 0.1
@@ -119,7 +119,7 @@ class Task(ABC):
             preprocessor: makes triples.
             settings: `TaskSettings` of this task.
             store: Path, a folder of prepared data.
-            context: `keras_vngpt.data.prepared.Context`.
+            context: `keras_vngpt.data.prepared_rows.Context`.
 
         Returns:
             Path of a folder in the store, with a `PackedDataset` a side and `figures.json`.

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_vngpt.training.devices import sum_over_replicas
-from keras_vngpt.training.fusion import fused
+from keras_vngpt.training.optimizer_math import global_norm, moment_updates, moved
 from keras_vngpt.training.recipe.feature_sums import FeatureSums
-from keras_vngpt.training.updates import global_norm, moment_updates, moved
+from keras_vngpt.training.xla import fused
 
 
 @keras.saving.register_keras_serializable(package="keras_vngpt")

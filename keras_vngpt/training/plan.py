@@ -1,4 +1,4 @@
-"""The arithmetic of a training, before it begins."""
+"""How many steps, tokens and epochs a training takes."""
 
 import math
 import time

@@ -9,7 +9,7 @@ from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_b
 from keras_vngpt.families import family_of
 from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.interruption import Interruption
-from keras_vngpt.models.scores import Scores
+from keras_vngpt.models.validation_scores import Scores
 from keras_vngpt.training.callbacks import (
     History,
     SampleAnswers,
@@ -20,12 +20,12 @@ from keras_vngpt.training.callbacks import (
 )
 from keras_vngpt.training.checkpoint import Checkpoint
 from keras_vngpt.training.devices import replicas
-from keras_vngpt.training.fusion import fused
 from keras_vngpt.training.memory import check_memory
 from keras_vngpt.training.optimizers import LossScale, make_optimizer
 from keras_vngpt.training.plan import Plan, print_plan
 from keras_vngpt.training.recipe import make_recipe
 from keras_vngpt.training.trainer import Trainer
+from keras_vngpt.training.xla import fused
 
 VALIDATION_ROWS = 4096  # at most, picked evenly
 PLACES_SHOWN = 4  # in a message

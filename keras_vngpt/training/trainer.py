@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vngpt.models.head import Head
-from keras_vngpt.training.fusion import fused
+from keras_vngpt.training.xla import fused
 
 
 class Trainer(keras.Model):

@@ -9,11 +9,11 @@ import tensorflow_datasets as tfds
 
 from keras_vngpt.data.cleaning import Cleaner, bands, digest
 from keras_vngpt.data.dataset import TRIPLE
-from keras_vngpt.data.examples import prepare_documents
 from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.readers import Columns, stream_documents
 from keras_vngpt.data.sources import Source
 from keras_vngpt.data.splits import SIDES, side_of
+from keras_vngpt.data.tokenise_and_pack import prepare_documents
 from keras_vngpt.errors import UserError
 from keras_vngpt.text.tokenizer import load_tokenizer
 

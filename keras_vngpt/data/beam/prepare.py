@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from keras_vngpt.console import import_tensorflow
-from keras_vngpt.data.fingerprints import fingerprint, fingerprint_of_tokenizer
+from keras_vngpt.data.cache_keys import fingerprint, fingerprint_of_tokenizer
 from keras_vngpt.data.readers import find_documents
 from keras_vngpt.data.sources import TFDS
 from keras_vngpt.errors import UserError, needs_extra

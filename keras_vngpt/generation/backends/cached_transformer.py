@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import dynamic_slice
 
 from keras_vngpt.generation.backends.transformer_weights import TransformerWeights
-from keras_vngpt.generation.padding import resized
-from keras_vngpt.generation.state import IDS, ROWS, nothing_of
+from keras_vngpt.generation.decoding_state import IDS, ROWS, nothing_of
+from keras_vngpt.generation.shapes import resized
 from keras_vngpt.models.transformer_decoder import rotary_angles, rotate
 
 BLOCK = 64  # columns of the cache that a step reads together

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.padding import resized
 from keras_vngpt.generation.sampling import NEVER
+from keras_vngpt.generation.shapes import resized
 
 
 class Untracked:

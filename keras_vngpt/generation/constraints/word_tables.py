@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_vngpt.generation.padding import to_the_right, used
+from keras_vngpt.generation.shapes import to_the_right, used
 
 
 def bad_words_table(texts, encode):

@@ -1,7 +1,7 @@
 """What a question asks for: a price, an address, ...; read off its words."""
 
-from keras_vngpt.augmentation.files import Pattern, read_yaml
 from keras_vngpt.augmentation.names import compiled, folded
+from keras_vngpt.augmentation.user_files import Pattern, read_yaml
 
 OTHER = "other"
 

@@ -1,4 +1,4 @@
-"""The element-wise part of Muon and AdamW, of many variables at once so that it can be fused."""
+"""The arithmetic of Muon and AdamW: moments, updates, moves."""
 
 from keras import ops
 

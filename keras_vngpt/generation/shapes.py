@@ -1,4 +1,4 @@
-"""Rows of tokens in the shapes that are compiled: their lengths, sides and powers of two."""
+"""Rows of tokens padded and rounded up to powers of two: the shapes that are compiled."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Element-wise work in one pass over its tensors, where TensorFlow would make one an operation."""
+"""Element-wise work compiled into one loop, where TensorFlow would run each operation by itself."""
 
 from functools import cache
 

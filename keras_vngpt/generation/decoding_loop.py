@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from keras_vngpt.generation.decoding_state import NUMBER, ROWS, state_specs, with_token
 from keras_vngpt.generation.sampling import LOGITS, choose, next_node, processed, without_padding
-from keras_vngpt.generation.state import NUMBER, ROWS, state_specs, with_token
 
 
 def decode(backend, state, count, config, uniform, shared, end):

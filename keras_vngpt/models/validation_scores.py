@@ -1,4 +1,4 @@
-"""What a model makes of triples: the nats of the targets, and the responses that are right."""
+"""The validation loss, and the share of responses whose every token is right."""
 
 import keras
 from keras import ops

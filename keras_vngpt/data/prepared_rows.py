@@ -1,4 +1,4 @@
-"""A folder of prepared rows: a `PackedDataset` for each side of the split, and figures."""
+"""A folder of prepared rows and its figures; what packing depends on; what a task trains on."""
 
 import json
 import math
