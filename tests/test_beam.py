@@ -1,6 +1,7 @@
 """Rows made on Apache Beam's local runner: pip install -e ".[beam]"."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from keras_vngpt.data.beam import load
 from keras_vngpt.data.beam.load import load_rows
 from keras_vngpt.data.beam.prepare import prepare_rows
 from keras_vngpt.data.dataset import TRIPLE, PackedDataset
+from keras_vngpt.data.find_texts import PreparedRows
+from keras_vngpt.data.prepared_rows import Context
 from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.errors import UserError
+from keras_vngpt.tasks import TASKS
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 pytest.importorskip("apache_beam", reason="pip install -e .[beam]")
@@ -146,6 +150,12 @@ def test_rows_of_another_tokenizer_than_that_of_the_model_are_refused(
         keras_vngpt.fit(init=str(run_on_rows.folder), folder=str(tmp_path / "runs"), **settings)
     line = f"{copied}/tokenizer: is not the tokenizer of {run_on_rows.folder}"
     assert caught.value.faults == [line]
+
+
+def test_a_model_that_cannot_tell_documents_apart_gets_no_packed_rows(rows, tmp_path):
+    context = Context(tokenizer=None, packs=False)
+    with pytest.raises(UserError, match="documents share its rows"):
+        TASKS["pretrain"].pack(PreparedRows(Path(rows)), None, None, tmp_path, context)
 
 
 def cut(path):

@@ -10,10 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
-from keras_vngpt.augmentation import language_model, report
+from keras_vngpt.augmentation import report
 from keras_vngpt.augmentation.facts import Facts
 from keras_vngpt.augmentation.names import Names, key
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
@@ -179,6 +176,9 @@ class Workshop:
 
     def add_variants(self):
         """Other phrasings of each question from templates and synonyms."""
+        from rich.console import Console
+        from rich.progress import track
+
         settings = self.settings
         bar = track(
             list(self.pairs), "variants", console=Console(stderr=True), transient=True,
@@ -201,6 +201,8 @@ class Workshop:
 
     def ask_language_model(self):
         """Other phrasings of each question from a language model, those of use."""
+        from keras_vngpt.augmentation import language_model
+
         settings = self.settings.llm
         originals = [pair for pair in self.pairs if pair.origin == "original"]
         cache = settings.cache or self.output.with_suffix(".cache")

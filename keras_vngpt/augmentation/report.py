@@ -3,9 +3,6 @@
 import random
 from collections import Counter
 
-from rich.console import Console
-from rich.table import Table
-
 from keras_vngpt.errors import needs_extra
 
 SAMPLE = 100  # requests that self-BLEU compares with one another
@@ -84,6 +81,9 @@ def self_bleu(texts, seed=0, sample=SAMPLE):
 
 def show(figures):
     """Print the figures as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     table = Table("kind", "questions", "lines", "missing for balance", title="What the set holds")
     for kind, counts in figures["kinds"].items():
