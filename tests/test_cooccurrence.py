@@ -1,6 +1,7 @@
 """Embeddings to start from: what stands near the same tokens is alike, and documents are apart."""
 
 import numpy as np
+import pytest
 from conftest import make_model
 
 from keras_vngpt.training.recipe.cooccurrence import (
@@ -45,6 +46,7 @@ def test_tokens_that_stand_near_the_same_ones_begin_near_each_other():
     assert cosine(noisy, 1, 2) > cosine(noisy, 3, 4) + 0.1
 
 
+@pytest.mark.slow
 def test_a_start_is_larger_and_looks_further_where_tokens_are_seen_often(preprocessor):
     model = make_model("modern", preprocessor)
     variable = model.backbone.token_embedding.embeddings

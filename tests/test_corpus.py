@@ -408,6 +408,7 @@ def test_a_preparation_that_is_killed_ends_the_same_to_the_byte(tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_prepared_once(tmp_path):
     (tmp_path / "a.txt").write_text("\n\n".join(LONG + str(i) for i in range(60)))
     arguments = ["--check", "--skip", "finetune", "--pretrain.data", "a.txt"]

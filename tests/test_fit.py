@@ -101,6 +101,7 @@ def test_another_seed_and_targets_that_are_not_shared_give_other_losses(tmp_path
     assert losses(plain)[0] == losses(run)[0] and losses(plain)[1:] != losses(run)[1:]
 
 
+@pytest.mark.slow
 def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_other(tmp_path):
     """What `model.embeddings` and `model.token_features` say, seen in the weights of a run."""
 
@@ -225,6 +226,7 @@ def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(run)
         keras_vngpt.fit(folder=str(run.folder.parent), name="small", **settings)
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_changed_is_not_gone_on_with(run, tmp_path):
     data = tmp_path / "qa.csv"
     lines = "request,response\n" + "".join(f"Số {i} là gì?,Là số {i}\n" for i in range(40))
@@ -522,6 +524,7 @@ def test_a_damaged_run_is_not_gone_on_with(run, tmp_path, name, damage, told):
     assert len(caught.value.faults) == 1
 
 
+@pytest.mark.slow
 def test_a_separator_of_lines_inside_a_request_is_no_end_of_a_record(tmp_path):
     data = tmp_path / "a.jsonl"
     pairs = ({"request": f"số\u2028{i}", "response": f"là\u2028{i}"} for i in range(60))

@@ -143,6 +143,7 @@ def test_export_answers_with_tensorflow_and_tensorflow_text_alone(run):
     assert answers == keras_vngpt.generate(run, PROMPTS)
 
 
+@pytest.mark.slow
 def test_export_without_text_needs_tensorflow_alone(run, trained, tmp_path):
     keras_vngpt.export(run, to=str(tmp_path / "ids"), text=False)
     ids = trained.tokenize(PROMPTS)
@@ -176,6 +177,7 @@ def test_score_is_the_log_probability_of_the_text(run):
     assert int(out["token_count"][0]) == int(tf.reduce_sum(w))
 
 
+@pytest.mark.slow
 def test_generate_and_chat_in_the_terminal(run):
     shown = verb("generate", run / "export" / "1", *PROMPTS[:2])
     answers = keras_vngpt.generate(run, PROMPTS[:2])
@@ -252,7 +254,14 @@ def test_columns_of_the_cache_are_used_again_and_each_row_sees_its_own(small):
         np.testing.assert_allclose(logits[0], alone[0, -1], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("weights, most", [("bfloat16", 0.02), ("float16", 0.003), ("int8", 0.03)])
+@pytest.mark.parametrize(
+    "weights, most",
+    [
+        pytest.param("bfloat16", 0.02, marks=pytest.mark.slow),
+        pytest.param("float16", 0.003, marks=pytest.mark.slow),
+        ("int8", 0.03),
+    ],
+)
 def test_smaller_weights_give_nearly_the_same_scores(small, tmp_path, weights, most):
     model, exact = small()
     lossy = ModelGenerator(model, weights=weights)
@@ -332,6 +341,7 @@ def test_lengths_and_batches_of_nothing(trained):
     assert beyond.shape[0] == 1
 
 
+@pytest.mark.slow
 def test_the_longest_answer_of_a_model_with_learned_positions(preprocessor):
     """There is no position beyond the longest row, whatever the cache is rounded up to."""
     generator = ModelGenerator(make_model("classic", preprocessor, length=40))

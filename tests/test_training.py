@@ -60,8 +60,14 @@ def test_twenty_steps_learn_although_three_of_them_are_left_out(plain):
     "backend, arguments",
     [
         ("tensorflow", ["--gradient_accumulation_steps", 8]),
-        ("tensorflow", ["--gradient_accumulation_steps", 4, "--replicas", 2, "--loss_scale"]),
-        ("jax", ["--gradient_accumulation_steps", 4, "--loss_scale"]),
+        pytest.param(
+            "tensorflow",
+            ["--gradient_accumulation_steps", 4, "--replicas", 2, "--loss_scale"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "jax", ["--gradient_accumulation_steps", 4, "--loss_scale"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_batch_in_parts_or_on_two_devices_or_on_jax_is_the_same_batch(plain, backend, arguments):
