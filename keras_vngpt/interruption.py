@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import contextmanager
 
 
 class Terminated(KeyboardInterrupt):
@@ -50,8 +51,9 @@ class Interruption:
         self.error = error
 
 
-def raise_on_sigterm():
-    """From now on SIGTERM raises `Terminated`, as Ctrl-C raises `KeyboardInterrupt`."""
+@contextmanager
+def raising_on_sigterm():
+    """A context in which SIGTERM raises `Terminated`, as Ctrl-C raises `KeyboardInterrupt`."""
 
     def arrived(number, frame):
         raise Terminated
@@ -59,3 +61,8 @@ def raise_on_sigterm():
     is_default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     if threading.current_thread() is threading.main_thread() and is_default:
         signal.signal(signal.SIGTERM, arrived)
+    try:
+        yield
+    finally:
+        if is_default and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -144,6 +144,12 @@ def test_flow_fills_every_row_and_loses_nothing():
     assert rows.tokens == 17
 
 
+def test_ids_beyond_two_bytes_stay_what_they_are_also_where_they_are_targets_alone():
+    columns, sizes = triples_of([3, 2])
+    rows = flow({**columns, "target": columns["target"] + 151_645}, sizes, 5)
+    assert rows["target"].tolist() == [[151_646] * 3 + [151_647] * 2]
+
+
 def test_best_fit_keeps_documents_whole():
     lengths = np.random.default_rng(0).integers(1, 17, 200)
     rows = best_fit(*triples_of(lengths), 32)

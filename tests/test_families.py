@@ -78,8 +78,18 @@ def test_the_loss_is_kerashubs_own_on_the_same_triples(make):
         from_logits=True, reduction="mean_with_sample_weight"
     )
     expected = float(loss(target, model(x), weight))
-    ours, _ = Scores(model, family_of(model).head(model))(evaluation_batches(rows, 7))
+    head = family_of(model).head(model)
+    ours, _ = Scores(model, head)(evaluation_batches(rows, 7))
     assert ours == pytest.approx(expected, rel=1e-5)
+    # And so is the loss that is trained, with its gradients.
+    variables = [v.value for v in model.trainable_variables]
+    weight = weight / tf.reduce_sum(weight)
+    with tf.GradientTape(persistent=True) as tape:
+        theirs = loss(target, model(x), weight)
+        trained = Trainer(model, head).compute_loss(x, target, model.backbone(x), weight)
+    assert float(trained) == pytest.approx(expected, rel=1e-5)
+    for a, b in zip(*(tape.gradient(y, variables) for y in (trained, theirs)), strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=1e-5)
 
 
 def gemma():

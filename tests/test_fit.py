@@ -140,6 +140,29 @@ def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_oth
     assert shared > alone + 0.1, (shared, alone)
 
 
+@pytest.mark.slow
+def test_an_interrupted_run_may_go_on_in_another_number_of_parts(tmp_path, monkeypatch, capsys):
+    settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
+    own = {**SETTINGS["pretrain"], "epochs": 0.5, "prompts": []}
+    whole = keras_vngpt.fit(folder=str(tmp_path), name="whole", **settings | {"pretrain": own})
+
+    due = checkpoint.Checkpoint.is_evaluation_due
+
+    def interrupt(self, *arguments):
+        if self.counter.step:  # after the first evaluation
+            raise KeyboardInterrupt
+        return due(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint.Checkpoint, "is_evaluation_due", interrupt)
+        keras_vngpt.fit(folder=str(tmp_path), name="cut", **settings | {"pretrain": own})
+    own = {**own, "gradient_accumulation_steps": 2}
+    cut = keras_vngpt.fit(folder=str(tmp_path), name="cut", **settings | {"pretrain": own})
+    assert "going on from step 1" in capsys.readouterr().out
+    found = [[float(row[2] or row[3]) for row in losses(run)] for run in (whole, cut)]
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
 LONG = {
     "skip": ["finetune", "export"],
     "pretrain": {**SETTINGS["pretrain"], "epochs": 4, "evaluations": 4, "prompts": ["Buổi"]},
@@ -302,7 +325,7 @@ def as_written_before(run, to):
         del form["config"]["prompt_format"], form["config"]["separator"]
         (to / task / "preprocessor.json").write_text(json.dumps(form))
         write_checksums(to / task)
-    values["pretrain"]["short_sequences"] = 0.6
+    values["pretrain"] |= {"short_sequences": 0.6, "soft_targets": 1.0}
     (to / "config.yaml").write_text(yaml.safe_dump(values))
     shutil.move(to / "work" / "finetune" / "test.jsonl", to / "work" / "test.jsonl")
     return to

@@ -1,15 +1,11 @@
 """The model: packed rows, saved presets, the Qwen3 layout."""
 
-import ast
-from pathlib import Path
-
 import keras
 import keras_hub
 import numpy as np
 import pytest
 from conftest import make_model
 
-import keras_vngpt
 from keras_vngpt import TransformerDecoder, VnGPTBackbone, VnGPTCausalLM
 from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.models.sizes import PRESETS
@@ -90,19 +86,6 @@ def test_lora_and_quantization_of_keras_hub_work(preprocessor):
     model.backbone.enable_lora(2, target_layer_names=["query", "value"])
     np.testing.assert_allclose(logits(model, np.array([[2, 7, 8]])), before, atol=1e-5)
     assert 0 < sum(w.shape.num_elements() for w in model.trainable_weights) < 5_000
-
-
-def test_models_import_no_tensorflow():
-    for path in Path(keras_vngpt.__file__).parent.joinpath("models").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = (
-                [a.name for a in getattr(node, "names", [])]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else []
-            )
-            assert {n.split(".")[0] for n in names} <= {"", "keras", "keras_hub", "keras_vngpt"}
 
 
 def test_wrong_values_say_what_was_received():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_vngpt.data.dataset import PackedDataset
+from keras_vngpt.data.dataset import TRIPLE, PackedDataset
 
 
 def flow(columns, sizes, length):
@@ -135,13 +135,15 @@ def fill_gaps(rows, text, weight, start_token_id):
         array = np.array(rows[name], np.float32 if name == "sample_weight" else np.int64)
         array[is_gap] = values
         arrays[name] = array
-    return _dataset(arrays, arrays.pop("segment_ids"))
+    segment_ids = arrays.pop("segment_ids")
+    others = {name: c for name, c in rows.columns.items() if name not in TRIPLE}
+    return _dataset({**others, **arrays}, segment_ids)
 
 
 def _dataset(columns, segment_ids):
     """The columns in the smallest types that hold them."""
-    token_ids = columns["token_ids"]
-    wide = np.uint16 if token_ids.size == 0 or token_ids.max() < 2**16 else np.int32
+    largest = max(columns[name].max(initial=0) for name in ("token_ids", "target"))
+    wide = np.uint16 if largest < 2**16 else np.int32
     types = {"token_ids": wide, "target": wide, "sample_weight": np.float16}
     typed = {name: c.astype(types.get(name, c.dtype)) for name, c in columns.items()}
     return PackedDataset({**typed, "segment_ids": segment_ids.astype(np.uint16)})

@@ -55,6 +55,9 @@ def prepare_documents(documents, preprocessor, packs=True):
     batches = (tf.constant(batch) for batch in batches)
     columns, sizes, _ = _triples(batches, preprocessor, None)
     n_bytes = sum(len(document.encode()) for document in documents)
+    if not preprocessor.control_ids[0]:  # without [BOS] nothing predicts the first token
+        first = columns["token_ids"][np.cumsum(sizes) - sizes]
+        n_bytes -= sum(len(preprocessor.tokenizer.id_to_token(int(i))) for i in first)
     pack = flow if packs else one_a_row
     return Prepared(pack(columns, sizes, preprocessor.sequence_length), n_bytes)
 

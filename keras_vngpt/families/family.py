@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.errors import UserError
 from keras_vngpt.models.head import Head
 
@@ -32,18 +33,24 @@ class ModelFamily(ABC):
     def wrote(self, folder):
         """Whether the preset in a folder is of this family."""
 
-    @abstractmethod
     def preprocessor(self, tokenizer, task_settings, prompt_format):
         """What makes triples for this family.
 
         Args:
-            tokenizer: from `tokenizer`.
+            tokenizer: of the model.
             task_settings: with `sequence_length`, and perhaps `eos_weight`.
             prompt_format: "request" or "text".
 
         Returns:
             A `VnGPTCausalLMPreprocessor`.
         """
+        return VnGPTCausalLMPreprocessor(
+            tokenizer,
+            sequence_length=task_settings.sequence_length,
+            eos_weight=getattr(task_settings, "eos_weight", 1.0),
+            prompt_format=prompt_format,
+            separator=self.separator,
+        )
 
     @abstractmethod
     def load(self, folder, preprocessor, **settings):

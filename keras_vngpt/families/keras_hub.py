@@ -7,7 +7,6 @@ import keras_hub
 import numpy as np
 from keras import ops
 
-from keras_vngpt.data.preprocessor import VnGPTCausalLMPreprocessor
 from keras_vngpt.errors import UserError
 from keras_vngpt.families.family import ModelFamily
 
@@ -27,15 +26,6 @@ class KerasHub(ModelFamily):
 
     def wrote(self, folder):
         return True
-
-    def preprocessor(self, tokenizer, task_settings, prompt_format):
-        return VnGPTCausalLMPreprocessor(
-            tokenizer,
-            sequence_length=task_settings.sequence_length,
-            eos_weight=getattr(task_settings, "eos_weight", 1.0),
-            prompt_format=prompt_format,
-            separator=self.separator,
-        )
 
     def load(self, folder, preprocessor, **settings):
         try:

@@ -32,14 +32,6 @@ class VnGPT(ModelFamily):
     def wrote(self, folder):
         return preset_config(folder).get("class_name") == VnGPTBackbone.__name__
 
-    def preprocessor(self, tokenizer, task_settings, prompt_format):
-        return VnGPTCausalLMPreprocessor(
-            tokenizer,
-            sequence_length=task_settings.sequence_length,
-            eos_weight=getattr(task_settings, "eos_weight", 1.0),
-            prompt_format=prompt_format,
-        )
-
     def build(self, model_settings, preprocessor, **settings):
         """A new model.
 

@@ -3,7 +3,7 @@
 import json
 
 from keras_vngpt.config import flatten
-from keras_vngpt.runs.settings import with_current_names
+from keras_vngpt.runs.settings import OLD_DEFAULTS, with_current_names
 
 # On what a run becomes.
 WITHOUT_EFFECT = (
@@ -18,7 +18,9 @@ def changed_settings(old, new):
         f"{name}: {old.get(name)} there, {new.get(name)} now"
         for name in new
         # An older run lacks what is new since.
-        if old.get(name, new[name]) != new[name] and name.split(".")[-1] not in WITHOUT_EFFECT
+        if old.get(name, new[name]) != new[name]
+        and name.split(".")[-1] not in WITHOUT_EFFECT
+        and not (new[name] is None and old[name] == OLD_DEFAULTS.get(name))
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_vngpt.console import import_tensorflow
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
-from keras_vngpt.interruption import raise_on_sigterm
+from keras_vngpt.interruption import raising_on_sigterm
 from keras_vngpt.runs.changed_since import changed_files, changed_settings
 from keras_vngpt.runs.run import FINAL_PHASES, Run
 from keras_vngpt.runs.settings import resolve_settings
@@ -55,7 +55,6 @@ def fit(config: str | None = None, **settings):
     """
     settings, values = resolve_settings(config, settings)
     import_tensorflow()
-    raise_on_sigterm()
     if settings.devices > 1:
         from keras_vngpt.training.devices import make_devices
 
@@ -68,7 +67,7 @@ def fit(config: str | None = None, **settings):
         print("No fault found. The same command without --check trains.")
         return prepared[2]
     try:
-        with locked(Path(settings.folder, settings.name)):
+        with raising_on_sigterm(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
             train_all(run, settings)
     except KeyboardInterrupt:

@@ -82,8 +82,11 @@ def evaluate_run(run, settings):
             per_nat = run.metrics[f"{task.name}.test_bits_per_nat"]
             bits = nats_per_token(run / task.name, rows) * per_nat
             figures[f"{task.name}.test_bits_per_byte"] = bits
-        if (work / "test.jsonl").exists():
-            test = as_conversations(read_jsonl(work / "test.jsonl"))
+        test = work / "test.jsonl"
+        if task.prompt_format == "request" and not test.exists():
+            test = run / "work" / "test.jsonl"  # where version 0.1 had it
+        if test.exists():
+            test = as_conversations(read_jsonl(test))
             print(f"\nevaluate: {len(test):,} requests that training never saw")
             answers = exact_match(load_generator(run / task.name), test)
             write_jsonl(run / "answers.jsonl", answers)

@@ -108,9 +108,10 @@ def make_context(settings, folders):
     """What packing depends on beside the data: the tokenizer, the family, earlier text."""
     tokenizer = fingerprint_of_tokenizer(folders["tokenizer"])
     packs = family(settings).takes_segments
-    places = [folders.get(task.name) for task in TASKS.values() if task.prompt_format == "text"]
+    of_text = [task.name for task in TASKS.values() if task.prompt_format == "text"]
+    places = [folders.get(name) for name in of_text]
     if settings.init:
-        places += [Path(settings.init, "work", name) for name in TASKS]
+        places += [Path(settings.init, "work", name) for name in of_text]
     for folder in filter(None, places):
         ids = folder / "train" / "token_ids.npy"
         if ids.is_file():

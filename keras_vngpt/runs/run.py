@@ -103,15 +103,16 @@ class Run:
         def note(done):
             seconds = round(earlier + time.perf_counter() - begin, 2)
             state = self.phases | {name: {"seconds": seconds, "done": done}}
+            if done:  # the figures first: what is done is not done again
+                self.record(**figures, **{f"seconds.{name}": seconds})
             write_text(self / "phases.json", json.dumps(state, indent=2))
-            return seconds
 
         try:
             yield figures
         except KeyboardInterrupt:
             note(done=False)
             raise
-        self.record(**figures, **{f"seconds.{name}": note(done=True)})
+        note(done=True)
 
     def is_done(self, phase):
         """Whether a phase has ended."""
@@ -146,7 +147,7 @@ class Run:
                 return preset
             if (preset / "config.json").is_file():
                 raise UserError(f"{preset}: cannot be loaded (model.weights.h5 is missing)")
-        return None
+        raise UserError(f"{init}: has no trained model to start from yet")
 
     def record(self, **figures):
         """Add figures to `metrics.json`, and the sums over tasks and phases."""

@@ -25,6 +25,7 @@ RENAMED = {  # settings that had another name, by how it ended
     "recompute": "gradient_checkpointing",
 }
 MOVED = {f"{task}.token_features": "model.token_features" for task in TASKS}
+OLD_DEFAULTS = {f"{task}.soft_targets": 1.0 for task in TASKS}  # of what is chosen by itself now
 GONE = ("short_sequences", "keep_checkpoints", "validation_rows")
 
 

@@ -170,6 +170,7 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(np.array(array))  # aligned, as it is not in the file
         self.state = state = notes
         self.counter.batches = state["step"] * self.counter.parts
+        _inner(model.optimizer)._iterations.assign(self.counter.batches)  # it counts parts
         if state["step"] % steps_per_epoch:
             self._metrics = [
                 np.array(a) for a in arrays[len(arrays) - len(model.metrics_variables) :]
@@ -180,7 +181,7 @@ class Checkpoint(keras.callbacks.Callback):
             except (OSError, ValueError) as error:
                 print(f"  {self.folder / 'best.state'}: is damaged ({error}); passed over")
                 _clear(self.folder / "best.state")
-                state["best"] = None
+                state |= {"best": None, "stopped": False}
                 if state["evaluated_step"] == state["step"]:
                     state["evaluated_step"] -= 1  # evaluated again, these weights are the best
 
@@ -253,8 +254,19 @@ def _write(file, part):
 
 
 def _variables(model):
-    """All that a step of training reads and changes; the metrics come last."""
-    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    """All that a step of training reads and changes; the metrics come last.
+
+    The sums of the parts of a step are not among them: between two steps they are nothing, so that
+    training may go on in another number of parts.
+    """
+    sums = {id(v) for v in getattr(_inner(model.optimizer), "_accumulated_gradients", None) or ()}
+    of_optimizer = [v for v in model.optimizer.variables if id(v) not in sums]
+    return [*model.variables, *of_optimizer, *model.metrics_variables]
+
+
+def _inner(optimizer):
+    """The optimizer within a scale of the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _layout(arrays):

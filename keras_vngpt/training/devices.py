@@ -24,10 +24,13 @@ def make_devices(n):
     import tensorflow as tf
 
     (processor, *_) = tf.config.list_physical_devices("CPU")
-    if len(tf.config.list_physical_devices("GPU")) >= n:
+    if gpus := tf.config.list_physical_devices("GPU"):
+        if len(gpus) < n:
+            raise UserError(f"devices: this machine has {len(gpus)} GPUs. Received: {n}")
         return
     logical = [tf.config.LogicalDeviceConfiguration()] * n
-    if tf.config.get_logical_device_configuration(processor) is None:
+    given = tf.config.get_logical_device_configuration(processor)
+    if given is None or len(given) != n:
         try:
             tf.config.set_logical_device_configuration(processor, logical)
         except RuntimeError:

@@ -110,7 +110,7 @@ class Muon(keras.optimizers.Muon):
 
 
 def _decays(variable):
-    return len(variable.shape) == 2 and not variable.path.endswith("bias")
+    return len(variable.shape) > 1 and not variable.path.endswith("bias")
 
 
 def _assign(variables, values):

@@ -30,11 +30,12 @@ class Plan:
     parts: int = 1
 
     @classmethod
-    def of(cls, rows, settings, passes=1):
+    def of(cls, rows, settings, passes=1, devices=1):
         """The plan that the settings of a task make for rows that are so many passes."""
         n_rows = len(rows) / passes
         parts = settings.gradient_accumulation_steps
-        batch_size = parts * math.ceil(min(settings.batch_size, n_rows) / parts)
+        unit = parts * devices  # as many rows in each
+        batch_size = unit * math.ceil(min(settings.batch_size, n_rows) / unit)
         positions = batch_size * rows.length
         if settings.tokens:
             steps = math.ceil(settings.tokens / (positions * rows.fill))

@@ -51,7 +51,7 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, own, data.passes)
+    plan = Plan.of(data.train, own, data.passes, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
@@ -105,6 +105,7 @@ def train(model, task, data, settings, run):
                     )
                 else:
                     break
+        interruption.check()  # what came after the last step
     except KeyboardInterrupt:
         print(f"\n  saved at step {checkpoint.state['step']:,} of {plan.steps:,}")
         raise
