@@ -474,7 +474,8 @@ def test_a_dump_without_its_parser_is_a_fault_among_the_others(tmp_path, monkeyp
 
 def test_a_pipeline_without_beam_is_a_fault_among_the_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    for name in ("apache_beam", "apache_beam.options.pipeline_options"):  # loaded or not
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError) as caught:
         prepare_rows(["none.txt"], "nothing")
     text, tokenizer, beam = caught.value.faults

@@ -188,6 +188,7 @@ def make_run(run, values, settings, prepared):
         write_text(partial / "work" / "prompts.json", text)
         write_text(partial / "work" / "files.json", json.dumps(files_of(settings)))
         partial.record(**figures)
+        write_text(partial / "phases.json", "{}")
         text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
         write_text(partial / "config.yaml", text)
 
