@@ -196,23 +196,15 @@ def write_state(path, variables, notes):
         path: str or Path.
         variables: list of `keras.Variable`; their bits are kept, whatever their dtype.
         notes: what JSON can hold.
-
-    Raises:
-        OSError: it cannot be written; its `needed` says how many bytes it wanted.
     """
     head = json.dumps({"notes": notes, "arrays": _layout(variables)}).encode()
     parts = (keras.ops.convert_to_numpy(v).reshape(-1).view(np.uint8) for v in variables)
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    try:
-        with atomic_write(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
-            for part in (len(head).to_bytes(8, "little"), head, *parts):
-                digest.update(part)
-                _write(file, part)
-            _write(file, digest.digest())
-    except OSError as error:
-        error.filename = str(path)
-        error.needed = sum(keras.ops.convert_to_numpy(v).nbytes for v in variables)
-        raise
+    with atomic_write(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
+        for part in (len(head).to_bytes(8, "little"), head, *parts):
+            digest.update(part)
+            _write(file, part)
+        _write(file, digest.digest())
 
 
 def read_state(path):
