@@ -58,9 +58,9 @@ def fit(config: str | None = None, **settings):
     settings, values = resolve_settings(config, settings)
     import_tensorflow()
     if settings.devices > 1:
-        from keras_vngpt.training.devices import make_devices
+        from keras_vngpt.training.devices import check_devices
 
-        make_devices(settings.devices)
+        check_devices(settings.devices)
     if settings.check:
         from keras_vngpt.runs.prepare import prepare, show
 
