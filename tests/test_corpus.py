@@ -344,9 +344,9 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
     (tmp_path / "a.txt").write_text("một")
     (tmp_path / "b.txt").write_text("hai")
     faults = []
-    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], [".txt"], faults)
+    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], faults)
     assert [s.share for s in sources] == [0.7, 0.3] and not faults
-    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], [".txt"], faults)
+    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], faults)
     assert "needs a share too" in faults[0]
 
 

@@ -25,7 +25,7 @@ from keras_vngpt.families import FAMILIES, family_of_preset
 from keras_vngpt.files import atomic_write, locked
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.sizes import PRESETS
-from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
+from keras_vngpt.runs.run import Run, write_jsonl, write_text
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.tokenizer_training import train_tokenizer
@@ -178,7 +178,7 @@ def make_run(run, values, settings, prepared):
         load_tokenizer(folders["tokenizer"]).save_to_preset(str(partial / "tokenizer"))
         for task in settings.tasks:
             if tests := found[task.name].test:
-                write_jsonl(partial / "work" / task.name / "test.jsonl", as_records(tests))
+                write_jsonl(partial / "work" / task.name / "test.jsonl", map(vars, tests))
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
         text = json.dumps(prompts, ensure_ascii=False)
