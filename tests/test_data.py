@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.packing import best_fit, fill_gaps, flow, one_a_row
+from keras_vngpt.data.packing import best_fit, concatenate_and_split, fill_with_replay, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.splits import split
@@ -133,7 +133,7 @@ def triples_of(lengths):
 
 
 def test_flow_fills_every_row_and_loses_nothing():
-    rows = flow(*triples_of([5, 3, 9]), 4)
+    rows = concatenate_and_split(*triples_of([5, 3, 9]), 4)
     assert rows["token_ids"].tolist() == [
         [1, 1, 1, 1],
         [1, 2, 2, 2],
@@ -149,7 +149,7 @@ def test_flow_fills_every_row_and_loses_nothing():
 
 def test_ids_beyond_two_bytes_stay_what_they_are_also_where_they_are_targets_alone():
     columns, sizes = triples_of([3, 2])
-    rows = flow({**columns, "target": columns["target"] + 151_645}, sizes, 5)
+    rows = concatenate_and_split({**columns, "target": columns["target"] + 151_645}, sizes, 5)
     assert rows["target"].tolist() == [[151_646] * 3 + [151_647] * 2]
 
 
@@ -183,8 +183,8 @@ def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
     rows = best_fit(*triples_of([5, 3, 6, 8]), 8)
     columns, sizes = triples_of([5, 9, 40, 3])
     moved = {name: columns[name] + 100 for name in ("token_ids", "target")}
-    text = flow({**columns, **moved}, sizes, 6)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=103)
+    text = concatenate_and_split({**columns, **moved}, sizes, 6)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=103)
     is_gap = rows["segment_ids"] == 0
     assert is_gap.any() and filled.fill == 1
     for name, array in filled.columns.items():
@@ -201,8 +201,8 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
     generator = np.random.default_rng(seed)
     rows = best_fit(*triples_of(generator.integers(1, 17, 40)), 16)
     columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
-    text = flow(columns, sizes, 8)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=999)
+    text = concatenate_and_split(columns, sizes, 8)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=999)
     assert (filled["segment_ids"] > 0).all() and filled["segment_ids"].max() < 17
     for own, segments, tokens in zip(
         rows["segment_ids"], filled["segment_ids"], filled["token_ids"], strict=True
@@ -241,13 +241,13 @@ def steps(rows, start, stop, seed=0):
 
 
 def test_the_order_depends_on_seed_and_step_alone():
-    rows = flow(*triples_of([40] * 5), 8)
+    rows = concatenate_and_split(*triples_of([40] * 5), 8)
     assert steps(rows, 0, 30)[13:] == steps(rows, 13, 30)
     assert steps(rows, 0, 30, seed=1) != steps(rows, 0, 30)
 
 
 def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
-    rows = flow(*triples_of([8] * 10), 8)
+    rows = concatenate_and_split(*triples_of([8] * 10), 8)
     firsts = [[row[0] for batch, _ in steps(rows, s, s + 5) for row in batch] for s in (0, 5)]
     assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(1, 11))
     assert firsts[0] != firsts[1]
@@ -257,7 +257,7 @@ def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
 
 def test_a_column_of_a_task_is_an_input_of_the_step(tmp_path):
     columns, sizes = triples_of([5, 3, 9])
-    rows = flow({**columns, "margin": columns["token_ids"] / 2}, sizes, 4)
+    rows = concatenate_and_split({**columns, "margin": columns["token_ids"] / 2}, sizes, 4)
     rows.save(tmp_path / "rows")
     for x, _, _ in training_batches(PackedDataset.load(tmp_path / "rows"), 2, 0, 0, 3):
         assert x["margin"].dtype == "float32"
