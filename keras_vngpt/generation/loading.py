@@ -85,23 +85,22 @@ def prompt_form(preset, model):
     return form
 
 
-def find_preset(path):
+def find_preset(path, first=()):
     """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
+
+    Args:
+        path: str or Path.
+        first: names of tasks, whose models come before the last one.
 
     Raises:
         UserError: the weights of a trained model are gone.
     """
-    path = Path(path)
-    for folder in (path, *(path / name for name in _trained_last_first(path))):
+    path, config = Path(path), Path(path, "config.yaml")
+    stages = read_yaml(config).get("stages") if config.is_file() else None
+    stages = reversed(stages or DEFAULT_STAGES)  # an earlier version did not note them
+    for folder in (path, *(path / name for name in (*first, *stages))):
         if (folder / "model.weights.h5").is_file():
             return folder
         if (folder / "config.json").is_file():
             raise UserError(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
     return None
-
-
-def _trained_last_first(path):
-    """The names of the tasks of a run folder."""
-    config = path / "config.yaml"
-    stages = read_yaml(config).get("stages") if config.is_file() else None
-    return [*reversed(stages or DEFAULT_STAGES)]  # an earlier version did not note them

@@ -94,7 +94,7 @@ class FitSettings:
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """seed of initial weights, order and dropout"""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
-    """GPUs of this machine that share the rows of a step; without GPUs, logical processors"""
+    """GPUs of this machine that share the rows of a step"""
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)

@@ -8,9 +8,8 @@ from pydantic import Field
 from keras_vngpt.config import settings
 from keras_vngpt.data.cache_keys import fingerprint
 from keras_vngpt.data.find_requests import find_requests
-from keras_vngpt.data.packing import fill_gaps
+from keras_vngpt.data.packing import fill_with_replay
 from keras_vngpt.data.prepared_rows import is_complete, write_figures
-from keras_vngpt.data.provenance import places_of_conversations
 from keras_vngpt.files import atomic_write
 from keras_vngpt.tasks.task import PREVIEWED, Positive, Task, TaskSettings
 
@@ -48,7 +47,6 @@ class Finetune(Task):
     few_steps = 150  # with fewer, 70 questions and answers are half learned
     counts = "requests"
     read = find_requests
-    provenance = places_of_conversations
 
     def pack(self, found, preprocessor, settings, store, context):
         from keras_vngpt.data.tokenise_and_pack import prepare_conversations
@@ -94,7 +92,7 @@ class Finetune(Task):
         if context.text is None or not context.packs or settings.replay == 0 or is_full:
             return rows
         start = preprocessor.tokenizer.start_token_id
-        return fill_gaps(rows, context.text, settings.replay or REPLAY, start)
+        return fill_with_replay(rows, context.text, settings.replay or REPLAY, start)
 
     def first_rows(self, found, preprocessor, settings, context):
         from keras_vngpt.data.tokenise_and_pack import prepare_conversations

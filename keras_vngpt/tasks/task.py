@@ -25,6 +25,8 @@ PREVIEWED = 200  # documents or requests, from which the rows of a preview are p
 class TaskSettings:
     """What every kind of training has."""
 
+    patience, eos_weight, soft_targets = 0, 1.0, 0.0  # settings of the tasks that name them
+
     validation_data: list[str] = field(default_factory=list)
     """data to validate on, instead of a share of `data`"""
     sequence_length: Length = 128
@@ -137,16 +139,3 @@ class Task(ABC):
                 responses that are right as a whole.
         """
         return (figures["val_loss"],)
-
-    def provenance(self, settings, preprocessor, documents):
-        """The places in the user's files where some documents come from.
-
-        Args:
-            settings: `TaskSettings` of this task.
-            preprocessor: what the documents were tokenised with.
-            documents: list of tuples of token ids.
-
-        Yields:
-            str, such as "a.jsonl:3".
-        """
-        return ()
