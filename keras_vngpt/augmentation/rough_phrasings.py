@@ -1,32 +1,21 @@
-"""Requests as hurried people might type them: words left out, exchanged, moved and added."""
+"""Requests as people make them who have not read the question: words left out, exchanged, added."""
 
 import re
 from collections import Counter
 
 from keras_vngpt.augmentation.names import folded
-from keras_vngpt.augmentation.user_files import read_lines
 from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.user_files import read_lines
 
 LONGEST = 5  # words of a phrase of the thesaurus
-TRIES = 8
-OPENINGS = (
-    "cho em hỏi", "dạ", "alo", "chào shop", "ad ơi", "em ơi", "anh chị ơi", "mình hỏi chút", "cho hỏi", "bạn ơi",
-    "hi", "xin chào", "tui muốn hỏi", "dạ cho con hỏi", "bên mình", "ở đây", "chỗ mình", "nhờ tư vấn", "làm ơn cho biết",
-)  # fmt: skip
-CLOSINGS = (
-    "ạ", "vậy", "nhỉ", "thế", "vậy ạ", "hả", "nha", "v", "với", "đó", "á", "hen", "vậy shop", "không biết", "giúp em với",
-    "cảm ơn", "vậy em", "vậy chị", "ta",
-)  # fmt: skip
-ASIDES = (
-    "em", "mình", "tui", "nhà em", "con", "thì", "mà", "cái", "là", "luôn", "nữa", "rồi", "đang", "định", "hôm qua",
-    "chị", "anh", "cũng", "thôi", "giờ", "lỡ", "đi", "có", "này", "kia", "cho", "được", "bị", "nè", "chắc", "hình như", "ai",
-)  # fmt: skip
-TYPED = {
-    "không": ("k", "ko", "hông", "hong"), "được": ("dc", "đc"), "gì": ("j", "gi"), "vậy": ("v", "z", "dậy"), "với": ("vs",),
-    "rồi": ("r", "rùi"), "nhiêu": ("nhiu",), "mình": ("mik", "mk"), "em": ("e",), "anh": ("a",), "chị": ("c", "chj"),
-    "bây giờ": ("bh",), "biết": ("bit", "bít"), "người": ("ng",), "ngày": ("ngayf",), "cũng": ("cg",), "vào": ("vô", "zô"),
-    "giờ": ("h",), "bao": ("bn",), "muốn": ("mún",), "tôi": ("tui", "t"), "nhé": ("nhá",), "này": ("nè",), "khi": ("khj",),
-}  # fmt: skip
+TRIES = 8  # to find words that say which question is meant
+LEAST_KEPT = 0.2  # share of the words of a question
+EXCHANGED = 0.85  # of the phrases for which there are others
+SHUFFLED, PLAIN, TALKATIVE = 0.4, 0.3, 0.4  # of the requests: other order, no diacritics, more words
+NEAR = 0.4  # of the strange requests: with words of a question
+MOST_ASIDE = 5  # words that have nothing to do with it
+ALIKE = 0.6  # of what a text says is in a pair: the pair may be about it
+MARKS = "", "", "?", "?", "."
 
 
 class Thesaurus:
@@ -36,14 +25,14 @@ class Thesaurus:
         pattern: str, a text file with a group of phrases on a line, separated by commas.
 
     Example:
-        >>> Thesaurus("samples:thesaurus.txt").others("ô tô")
+        >>> thesaurus = Thesaurus("samples:thesaurus.txt")
+        >>> thesaurus.parts("Gửi xe máy bao nhiêu tiền?")
+        ['Gửi xe', 'máy', 'bao nhiêu tiền']
     """
 
-    def __init__(self, pattern):
-        self.groups = [
-            [" ".join(phrase.split()) for phrase in line.split(",") if phrase.strip()]
-            for line in read_lines(pattern)
-        ]
+    def __init__(self, pattern="samples:thesaurus.txt"):
+        lines = [line.split(",") for line in read_lines(pattern)]
+        self.groups = [[" ".join(p.split()) for p in phrases if p.strip()] for phrases in lines]
         self.groups_of = {}
         for number, group in enumerate(self.groups):
             for phrase in group:
@@ -51,96 +40,120 @@ class Thesaurus:
 
     def parts(self, text):
         """A text as phrases of the thesaurus, the longest that fit, and the words between them."""
-        words, found, i = re.findall(r"\w+(?:[.,/-]\w+)*", text), [], 0
-        while i < len(words):
-            for n in range(min(LONGEST, len(words) - i), 0, -1):
-                phrase = " ".join(words[i : i + n])
-                if n == 1 or folded(phrase) in self.groups_of:
-                    break
-            found.append(phrase)
-            i += n
-        return found
+        words, parts = re.findall(r"\w+(?:[.,/-]\w+)*", text), []
+        while words:
+            sizes = range(min(LONGEST, len(words)), 0, -1)
+            n = next((n for n in sizes if folded(" ".join(words[:n])) in self.groups_of), 1)
+            parts.append(" ".join(words[:n]))
+            words = words[n:]
+        return parts
 
-    def meaning(self, phrase):
-        """What phrases that may stand for each other have in common."""
-        numbers = self.groups_of.get(folded(phrase))
-        return numbers[0] if numbers else folded(phrase)
+    def meanings(self, parts):
+        """A set with what phrases that may stand for each other have in common."""
+        return {self.groups_of.get(folded(part), [folded(part)])[0] for part in parts}
 
-    def other(self, phrase, random):
+    def other(self, part, random):
         """A phrase that may stand for this one; itself, if there is none."""
-        numbers = self.groups_of.get(folded(phrase))
-        return random.choice(self.groups[random.choice(numbers)]) if numbers else phrase
+        numbers = self.groups_of.get(folded(part))
+        return random.choice(self.groups[random.choice(numbers)]) if numbers else part
 
 
 class RoughPhrasings:
-    """Draws from what might be asked by people who want one of a set of answers.
+    """Draws what might be asked by people who want one of a set of answers, or none of them.
 
     Args:
         pairs: list of `(question, answer)`.
+        phrasings: list of lists of str, other phrasings of each question.
         thesaurus: `Thesaurus`.
     """
 
-    def __init__(self, pairs, thesaurus):
+    def __init__(self, pairs, phrasings, thesaurus):
         self.thesaurus = thesaurus
-        self.asked = [thesaurus.parts(question) for question, _ in pairs]
-        answered = [thesaurus.parts(answer) for _, answer in pairs]
-        meanings = [
-            {thesaurus.meaning(part) for part in (*q, *a)}
-            for q, a in zip(self.asked, answered, strict=True)
+        self.asked = [
+            [thesaurus.parts(text) for text in (question, *others)]
+            for (question, _), others in zip(pairs, phrasings, strict=True)
         ]
-        frequency = Counter(meaning for of_pair in meanings for meaning in of_pair)
-        # What only this answer speaks of says as much as its question does.
-        self.only = [[p for p in a if frequency[thesaurus.meaning(p)] == 1] for a in answered]
-        self.meanings = meanings
+        answered = [thesaurus.parts(answer) for _, answer in pairs]
+        self.meanings = [
+            thesaurus.meanings([*asked[0], *answer])
+            for asked, answer in zip(self.asked, answered, strict=True)
+        ]
+        count = Counter(meaning for of_pair in self.meanings for meaning in of_pair)
+        # What no other pair speaks of says as much as the question does.
+        self.telling = [
+            [p for p in answer if all(count[m] == 1 for m in thesaurus.meanings([p]))]
+            for answer in answered
+        ]
 
-    def draw(self, number, random):
-        """A phrasing of a question.
+    def strangers(self, texts):
+        """The parts of those texts that no pair is about, a list of lists of str."""
+        found = []
+        for parts in map(self.thesaurus.parts, texts):
+            said = self.thesaurus.meanings(parts)
+            if all(len(said & known) <= ALIKE * len(said) for known in self.meanings):
+                found.append(parts)
+        return found
+
+    def draw(self, number, strangers, random):
+        """A request for the answer of a pair.
 
         Args:
             number: int, of the pair.
+            strangers: from `strangers`; some requests have words of them in between.
             random: `random.Random`.
 
         Returns:
             str.
         """
+        telling, own = self.telling[number], self.meanings[number]
         for _ in range(TRIES):
-            share = random.uniform(0.3, 1.0)
-            parts = [p for p in self.asked[number] if random.random() < share]
-            n_more = random.choice((0, 0, 0, 1, 1, 2))
-            parts += random.sample(self.only[number], min(n_more, len(self.only[number])))
-            said = {self.thesaurus.meaning(part) for part in parts}
+            share = random.uniform(LEAST_KEPT, 1.0)
+            parts = [p for p in random.choice(self.asked[number]) if random.random() < share]
+            parts += random.sample(telling, min(random.choice((0, 1, 2)), len(telling)))
+            said = self.thesaurus.meanings(parts) & own
             if sum(said <= other for other in self.meanings) == 1:
                 break
         else:
-            parts = list(self.asked[number])
-        if random.random() < 0.4:
+            parts = list(self.asked[number][0])
+        if random.random() < TALKATIVE:
+            put_in(parts, some_of(random.choice(strangers), random, MOST_ASIDE), random)
+        return self._typed(parts, random)
+
+    def draw_strange(self, strangers, random):
+        """A request that no pair answers, though it may have words of one.
+
+        Args:
+            strangers: from `strangers`.
+            random: `random.Random`.
+
+        Returns:
+            str.
+        """
+        parts = list(random.choice(strangers))
+        if random.random() < NEAR:
+            put_in(parts, some_of(random.choice(self.asked)[0], random, 2), random)
+        return self._typed(parts, random)
+
+    def _typed(self, parts, random):
+        """Parts of a request as somebody puts and types them."""
+        if random.random() < SHUFFLED:
             random.shuffle(parts)
-        parts = [self.thesaurus.other(p, random) if random.random() < 0.5 else p for p in parts]
-        return rough(parts, random)
+        text = " ".join(
+            self.thesaurus.other(part, random) if random.random() < EXCHANGED else part
+            for part in parts
+        )
+        text = without_diacritics(text) if random.random() < PLAIN else text
+        text = text.lower() if random.random() < 0.5 else text[:1].upper() + text[1:]
+        return text + random.choice(MARKS)
 
 
-def rough(parts, random):
-    """Parts of a request as somebody types them in a hurry.
+def some_of(parts, random, most):
+    """Up to so many parts that stand side by side."""
+    start = random.randrange(len(parts))
+    return parts[start : start + random.randint(1, most)]
 
-    Args:
-        parts: list of str.
-        random: `random.Random`.
 
-    Returns:
-        str.
-    """
-    parts = list(parts)
-    for _ in range(random.choice((0, 0, 0, 1, 2, 3))):
-        parts.insert(random.randrange(len(parts) + 1), random.choice(ASIDES))
-    if random.random() < 0.4:
-        parts.insert(0, random.choice(OPENINGS))
-    if random.random() < 0.4:
-        parts.append(random.choice(CLOSINGS))
-    words = " ".join(parts).split()
-    if random.random() < 0.2:
-        words = [random.choice(TYPED[w]) if w in TYPED and random.random() < 0.7 else w for w in words]
-    text = " ".join(words)
-    if random.random() < 0.3:
-        text = without_diacritics(text)
-    text = text.lower() if random.random() < 0.5 else text[:1].upper() + text[1:]
-    return text + random.choice(("", "", "?", "?", "."))
+def put_in(parts, more, random):
+    """Put more parts between two others."""
+    place = random.randint(0, len(parts))
+    parts[place:place] = more

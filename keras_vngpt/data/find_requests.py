@@ -1,10 +1,14 @@
 """The requests of a set as a task reads them: checked, split into sides, none on two of them."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
+
+MOST_FACTS = 1_000  # requests of a set that is learned as a whole
+SHARE = 0.1  # of other sets, for each side that is held out
 
 
 @dataclass
@@ -13,9 +17,14 @@ class Requests:
 
     Args:
         sides: dictionary by side, of lists of `Conversation`.
+        are_facts: bool, whether each request is a fact of its own: none of them is held out.
+        learned: list of `Conversation`, the requests of the user that are trained on, where "train"
+            has others too.
     """
 
     sides: dict = field(default_factory=dict)
+    are_facts: bool = False
+    learned: list = field(default_factory=list)
 
     @property
     def texts(self):
@@ -74,17 +83,21 @@ def find_requests(task, settings, faults):
     columns = replace(columns, split=None)
     sides = {side: read(files, columns, side) for side, files in given.items() if files}
     by_column = {side: [i for i in items if i.side == side] for side in ("train", *HELD_OUT)}
+    learned = by_column["train"] if settings.split_column else items
+    are_facts = are_single_facts(learned)
+    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
+    default = 0.0 if are_facts else SHARE
+    shares = {side: default if share is None else share for side, share in shares.items()}
     if settings.split_column and items:
-        announce_split_column(name, settings, by_column, faults)
+        announce_split_column(name, settings, shares, by_column, faults)
     for side in HELD_OUT:
         if by_column[side]:
             sides[side] = sides.get(side, []) + by_column[side]
-    learned = by_column["train"] if settings.split_column else items
     given = {side: sides[side] for side in HELD_OUT if side in sides} | {"train": learned}
     kept = dict(zip(given, drop_overlap(given.values(), lambda c: c.asked), strict=True))
     if n := sum(map(len, given.values())) - sum(map(len, kept.values())):
         print(f"{name}: {n:,} requests stand on two sides: what is tested on is not learned")
-    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT if side not in sides}
+    shares = {side: share for side, share in shares.items() if side not in sides}
     parts = split(kept["train"], shares, lambda c: c.key)
     sides = {"validation": [], "test": []} | kept | parts
     if items and not sides["train"]:
@@ -92,10 +105,26 @@ def find_requests(task, settings, faults):
             f"{name}.data: of {len(items)} examples none is left to train on: all of them are "
             "held out too, or too few to split into training, validation and test"
         )
-    if sides["train"] and not sides["validation"]:
-        why = (
-            "too few requests to hold one out" if settings.validation_share else "none is held out"
-        )
-        print(f"{name}: {why}: validation is on what is trained")
-        sides["validation"] = sides["train"]
-    return Requests(sides)
+    return Requests(sides, are_facts)
+
+
+def are_single_facts(conversations):
+    """Whether most requests of a small set have an answer of their own, and no others beside them.
+
+    What is held out of such a set is never learned: nothing else tells it.
+
+    Args:
+        conversations: list of `Conversation`.
+
+    Example:
+        >>> are_single_facts([Conversation(("Ở đâu?",), ("Số 5 Lê Lợi",), "a.csv:2")])
+        True
+    """
+    answers = Counter(c.responses for c in conversations)
+    groups = Counter(c.key for c in conversations)
+    alone = [
+        c
+        for c in conversations
+        if len(c.prompts) == 1 and answers[c.responses] == 1 and groups[c.key] == 1
+    ]
+    return len(conversations) <= MOST_FACTS and len(alone) > len(conversations) / 2
