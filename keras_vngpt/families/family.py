@@ -33,13 +33,14 @@ class ModelFamily(ABC):
     def wrote(self, folder):
         """Whether the preset in a folder is of this family."""
 
-    def preprocessor(self, tokenizer, task_settings, prompt_format):
+    def preprocessor(self, tokenizer, task_settings, prompt_format, system="", turns=1):
         """What makes triples for this family.
 
         Args:
             tokenizer: of the model.
             task_settings: with `sequence_length`, and perhaps `eos_weight`.
             prompt_format: "request" or "text".
+            system, turns: what a model is trained with, as for `VnGPTCausalLMPreprocessor`.
 
         Returns:
             A `VnGPTCausalLMPreprocessor`.
@@ -50,6 +51,8 @@ class ModelFamily(ABC):
             eos_weight=getattr(task_settings, "eos_weight", 1.0),
             prompt_format=prompt_format,
             separator=self.separator,
+            system=system,
+            turns=turns,
         )
 
     @abstractmethod

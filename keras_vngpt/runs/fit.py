@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -164,9 +163,7 @@ def show_results(run, settings):
     print(f"  time            {in_minutes(metrics['seconds'])}")
     print(f"  report          {run / 'report.html'}")
     if settings.tasks[-1].prompt_format == "request":
-        system = run.prompts["system"]
-        told = f" --system {shlex.quote(system)}" if system else ""
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")
 
 
 def _shorter_way(run, settings, changed):

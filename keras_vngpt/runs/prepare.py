@@ -120,10 +120,10 @@ def make_context(settings, folders):
     return Context(tokenizer, packs)
 
 
-def make_preprocessor(task, settings, tokenizer):
-    """What makes the triples of a task."""
+def make_preprocessor(task, settings, tokenizer, **learned):
+    """What makes the triples of a task; `learned` are the `system` and `turns` of its preset."""
     own = getattr(settings, task.name)
-    return family(settings).preprocessor(tokenizer, own, task.prompt_format)
+    return family(settings).preprocessor(tokenizer, own, task.prompt_format, **learned)
 
 
 def prepare_tokenizer(settings, found, store):
@@ -184,6 +184,7 @@ def make_run(run, values, settings, prepared):
                 write_jsonl(partial / "work" / task.name / "test.jsonl", as_records(tests))
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
+        prompts["turns"] = max(f.turns for f in found.values())
         text = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", text)
         write_text(partial / "work" / "files.json", json.dumps(files_of(settings)))
