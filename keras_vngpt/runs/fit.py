@@ -59,12 +59,9 @@ def fit(config: str | None = None, **settings):
 
         make_devices(settings.devices)
     if settings.check:
-        from keras_vngpt.runs.prepare import prepare, show
+        from keras_vngpt.runs.check import check
 
-        prepared = prepare(settings)
-        show(settings, prepared)
-        print("No fault found. The same command without --check trains.")
-        return prepared[2]
+        return check(settings)
     try:
         with raising_on_sigterm(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
