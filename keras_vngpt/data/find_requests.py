@@ -9,6 +9,8 @@ from keras_vngpt.errors import UserError
 
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
+FEW = 0.02  # of the conversations are as long: such a length is not learned
+SHOWN = 60  # characters of a system text in a message
 
 
 @dataclass
@@ -33,8 +35,8 @@ class Requests:
 
     @property
     def prompts(self):
-        """Requests that are not trained on."""
-        return [c.prompts[0] for c in self.sides.get("validation", ())]
+        """Requests that are not trained on, without the system text."""
+        return [c.requests[0] for c in self.sides.get("validation", ())]
 
     @property
     def test(self):
@@ -43,9 +45,20 @@ class Requests:
 
     @property
     def system(self):
-        """The system text of all conversations that are trained on, if they have one."""
-        systems = {c.system for c in self.sides.get("train", ())}
-        return systems.pop() if len(systems) == 1 else ""
+        """The system text that most conversations are trained with; "" for none."""
+        ((system, _),) = self.systems.most_common(1) or [("", 0)]
+        return system
+
+    @property
+    def systems(self):
+        """How many conversations are trained with each system text, a `Counter`."""
+        return Counter(c.system for c in self.sides.get("train", ()))
+
+    @property
+    def turns(self):
+        """How long the conversations are that are learned, in turns; rare lengths do not count."""
+        lengths = sorted(len(c.prompts) for c in self.sides.get("train", ()))
+        return lengths[-1 - int(FEW * len(lengths))] if lengths else 1
 
 
 def find_requests(task, settings, faults):
@@ -105,7 +118,14 @@ def find_requests(task, settings, faults):
             f"{name}.data: of {len(items)} examples none is left to train on: all of them are "
             "held out too, or too few to split into training, validation and test"
         )
-    return Requests(sides, are_facts)
+    found = Requests(sides, are_facts)
+    if len(found.systems) > 1:
+        most = f"{found.system[:SHOWN]!r}" if found.system else "none"
+        print(
+            f"{name}: the training data has {len(found.systems)} system texts; answers are asked "
+            f"for with the most common, {most} ({found.systems[found.system]:,} conversations)"
+        )
+    return found
 
 
 def are_single_facts(conversations):

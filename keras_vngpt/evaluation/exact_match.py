@@ -4,11 +4,12 @@ import keras
 
 from keras_vngpt.console import verbosity
 from keras_vngpt.text.normalization import canonical
+from keras_vngpt.text.system_text import with_system
 
 BATCH = 64
 
 
-def exact_match(generator, conversations):
+def exact_match(generator, conversations, system=None):
     """Answer the last request of every conversation, greedily, and compare.
 
     Two texts are equal if they are after `canonical`: the placement of tone marks does not count.
@@ -16,6 +17,8 @@ def exact_match(generator, conversations):
     Args:
         generator: a `TextGenerator`.
         conversations: list of `Conversation`.
+        system: str, the system text of all of them; `None` for the one that each has, or else the
+            model's.
 
     Returns:
         list of dictionaries: `request`, `expected`, `answer`, `correct`.
@@ -31,13 +34,21 @@ def exact_match(generator, conversations):
     for start in range(0, len(order), BATCH):
         places = order[start : start + BATCH]
         batch = [conversations[i] for i in places]
-        texts = generator.answer_conversations([(c.prompts, c.responses[:-1]) for c in batch])
+        turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
+        texts = generator.answer_conversations(turns, system="")  # it is in them
         for i, c, text in zip(places, batch, texts, strict=True):
             answers[i] = {
-                "request": c.prompts[-1],
+                "request": c.requests[-1],
                 "expected": c.responses[-1],
                 "answer": text,
                 "correct": canonical(text) == canonical(c.responses[-1]),
             }
         bar.update(start + len(batch))
     return answers
+
+
+def _prompts(conversation, generator, system):
+    if system is None:
+        system = conversation.system or generator.system
+    first, *rest = conversation.requests
+    return [with_system(system, first), *rest]

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -62,12 +61,9 @@ def fit(config: str | None = None, **settings):
 
         check_devices(settings.devices)
     if settings.check:
-        from keras_vngpt.runs.prepare import prepare, show
+        from keras_vngpt.runs.check import check
 
-        prepared = prepare(settings)
-        show(settings, prepared)
-        print("No fault found. The same command without --check trains.")
-        return prepared[2]
+        return check(settings)
     try:
         with raising_on_sigterm(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
@@ -157,9 +153,7 @@ def show_results(run, settings):
     print(f"  Time: {in_minutes(metrics['seconds'])}")
     print(f"  Report: {run / 'report.html'}")
     if settings.tasks[-1].prompt_format == "request":
-        system = run.prompts["system"]
-        told = f" --system {shlex.quote(system)}" if system else ""
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")
 
 
 def _shorter_way(run, settings, changed):

@@ -24,7 +24,8 @@ def train_task(run, task, settings):
     # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
     random.seed(f"{settings.seed} {task.name}")
     data = load_data(run, task)
-    preprocessor = make_preprocessor(task, settings, load_tokenizer(run / "tokenizer"))
+    tokenizer = load_tokenizer(run / "tokenizer")
+    preprocessor = make_preprocessor(task, settings, tokenizer, **run.learned(task))
     with replicas(settings.devices):
         model = make_model(run, task, settings, preprocessor)
     figures = train(model, task, data, settings, run)

@@ -129,6 +129,7 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
     answers_requests, counter = task.prompt_format == "request", checkpoint.counter
     form = {"prompt_format": task.prompt_format, "separator": family_of(model).separator}
+    form |= run.learned(task)
     generator = ModelGenerator(model, **form) if data.prompts else None
 
     def answer(prompts):
