@@ -11,7 +11,11 @@ LONGEST = 5  # words of a phrase of the thesaurus
 TRIES = 8  # to find words that say which question is meant
 LEAST_KEPT = 0.2  # share of the words of a question
 EXCHANGED = 0.85  # of the phrases for which there are others
-SHUFFLED, PLAIN, TALKATIVE = 0.4, 0.3, 0.4  # of the requests: other order, no diacritics, more words
+SHUFFLED, PLAIN, TALKATIVE = (
+    0.4,
+    0.3,
+    0.4,
+)  # of the requests: other order, no diacritics, more words
 NEAR = 0.4  # of the strange requests: with words of a question
 MOST_ASIDE = 5  # words that have nothing to do with it
 ALIKE = 0.6  # of what a text says is in a pair: the pair may be about it
@@ -92,7 +96,7 @@ class RoughPhrasings:
             said = self.thesaurus.meanings(parts)
             if all(len(said & known) <= ALIKE * len(said) for known in self.meanings):
                 found.append(parts)
-        return found
+        return found or [*map(self.thesaurus.parts, texts)]
 
     def draw(self, number, strangers, random):
         """A request for the answer of a pair.

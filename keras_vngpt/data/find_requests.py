@@ -1,5 +1,6 @@
 """The requests of a set as a task reads them: checked, split into sides, none on two of them."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -7,6 +8,7 @@ from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
 
+MOST_ASKED = 100  # of the requests that were trained on
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
 FEW = 0.02  # of the conversations are as long: such a length is not learned
@@ -20,13 +22,27 @@ class Requests:
     Args:
         sides: dictionary by side, of lists of `Conversation`.
         are_facts: bool, whether each request is a fact of its own: none of them is held out.
-        learned: list of `Conversation`, the requests of the user that are trained on, where "train"
-            has others too.
+        before: optional `Requests`, what the user's files hold, where the sides have more.
     """
 
     sides: dict = field(default_factory=dict)
     are_facts: bool = False
-    learned: list = field(default_factory=list)
+    before: "Requests | None" = None
+
+    @property
+    def own(self):
+        """What the user's files hold."""
+        return self.before or self
+
+    @property
+    def asked(self):
+        """What the model is asked at the end: lists of conversations by name."""
+        trained = self.own.sides["train"]
+        every = math.ceil(len(trained) / MOST_ASKED)
+        asked = {"test": self.test, "trained": trained[::every]}
+        if self.before:  # with requests to refuse
+            asked["validation"] = self.sides["validation"]
+        return {name: conversations for name, conversations in asked.items() if conversations}
 
     @property
     def texts(self):

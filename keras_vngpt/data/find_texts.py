@@ -37,7 +37,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, system, turns = (), "", 1
+    test, asked, system, turns = (), {}, "", 1
 
     @property
     def prompts(self):
@@ -64,7 +64,7 @@ class PreparedRows:
     """
 
     folder: Path
-    texts, prompts, test, system, turns = (), (), (), "", 1
+    texts, prompts, test, asked, system, turns = (), (), (), {}, "", 1
 
     @property
     def tokenizer(self):

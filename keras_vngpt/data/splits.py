@@ -96,7 +96,8 @@ def announce_split_column(name, settings, shares, found, faults):
         faults.append(f"{name}.split_column: no line says train in {settings.split_column!r}")
     for side in HELD_OUT:
         if not found[side] and shares[side] and not getattr(settings, f"{side}_data"):
-            print(f"{name}: no line says {side}: {shares[side]:.0%} of the training lines are held out")
+            share = f"{shares[side]:.0%} of the training lines"
+            print(f"{name}: no line says {side}: {share} are held out")
 
 
 def _place(text, salt):

@@ -10,6 +10,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.families import family_of
 from keras_vngpt.families.keras_hub import PROMPT, PROMPT_FIELDS
 from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 from keras_vngpt.tasks import DEFAULT_STAGES, TASKS
 
@@ -35,7 +36,9 @@ def load_generator(path, weights="float32"):
         return SavedModelGenerator(path)
     if preset := find_preset(path):
         model = load_model(preset)
-        return ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator = ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator.refusal = Refusal.load(preset)
+        return generator
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"

@@ -177,8 +177,9 @@ def make_run(run, values, settings, prepared):
                 _link(folders[task.name] / side, partial / "work" / task.name / side)
         load_tokenizer(folders["tokenizer"]).save_to_preset(str(partial / "tokenizer"))
         for task in settings.tasks:
-            if tests := found[task.name].test:
-                write_jsonl(partial / "work" / task.name / "test.jsonl", as_records(tests))
+            for name, conversations in found[task.name].asked.items():
+                file = partial / "work" / task.name / f"{name}.jsonl"
+                write_jsonl(file, as_records(conversations))
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
         prompts["turns"] = max(f.turns for f in found.values())

@@ -68,11 +68,14 @@ class Finetune(Task):
         if faults:
             return found
         if found.are_facts:
-            print(f"{self.name}: {len(found.sides['train']):,} single facts: all are learned, in "
-                  "other phrasings too; validation and test are on phrasings that are not")  # fmt: skip
+            print(
+                f"{self.name}: single facts, and what is held out of them is never learned: all are "
+                "learned; validation and test are on rephrasings, where no other share is set"
+            )
         found = with_rephrasings(found, settings)
         if not found.sides["validation"]:
-            why = "too few requests to hold one out" if settings.validation_share != 0 else "none is held out"
+            is_wanted = settings.validation_share != 0
+            why = "too few requests to hold one out" if is_wanted else "none is held out"
             print(f"{self.name}: {why}: validation is on what is trained")
             found.sides["validation"] = found.sides["train"]
         return found

@@ -7,8 +7,8 @@ from dataclasses import replace
 from keras_vngpt.augmentation.rewording import reword
 from keras_vngpt.augmentation.rough_phrasings import RoughPhrasings, Thesaurus
 from keras_vngpt.augmentation.unanswerable import unanswerable_requests
-from keras_vngpt.data.readers import Conversation
 from keras_vngpt.data.splits import HELD_OUT
+from keras_vngpt.text.system_text import with_system
 
 LEARNED = 2_000  # phrasings of all requests of a small set together
 UNANSWERABLE = 0.25  # share of the requests
@@ -35,38 +35,31 @@ def with_rephrasings(found, settings):
         share = UNANSWERABLE if found.are_facts else 0.0
     if not known or not (wanted or share):
         return found
-    draw, questions = random.Random(0), [_question(c) for c in known]
-    reworded = reword(questions, REWORDED if wanted else 0)
-    reworded = [[phrasing.text for phrasing in of_one] for of_one in reworded]
-    pairs = zip(questions, (c.responses[0] for c in known), strict=True)
-    learned = [of_one[len(HELD_OUT) * ASKED :] for of_one in reworded]
-    rough = RoughPhrasings(list(pairs), learned, Thesaurus())
-    strangers = {side: rough.strangers(r) for side, r in unanswerable_requests().items()}
-    more = {
-        "train": [
-            [*texts, *(rough.draw(i, strangers["train"], draw) for _ in range(wanted - len(texts)))]
-            for i, texts in enumerate(learned)
-        ]
-    }
+    pairs, draw = [(c.requests[0], c.responses[0]) for c in known], random.Random(0)
+    reworded = reword([question for question, _ in pairs], REWORDED if wanted else 0)
+    reworded = [[phrasing.text for phrasing in phrasings] for phrasings in reworded]
+    texts = {"train": [phrasings[len(HELD_OUT) * ASKED :][:wanted] for phrasings in reworded]}
     for number, side in enumerate(HELD_OUT):
         if not found.sides[side] and getattr(settings, f"{side}_share") is None:
-            more[side] = [of_one[number * ASKED :][:ASKED] for of_one in reworded]
+            texts[side] = [phrasings[number * ASKED :][:ASKED] for phrasings in reworded]
+    rough = RoughPhrasings(pairs, texts["train"], Thesaurus())
+    strangers = {side: rough.strangers(r) for side, r in unanswerable_requests().items()}
+    for number, learned in enumerate(texts["train"]):
+        rest = range(wanted - len(learned))
+        learned += [rough.draw(number, strangers["train"], draw) for _ in rest]
     sides = {}
-    for side, of_side in found.sides.items():
-        texts = more.get(side, [])
-        phrased = [_asked(c, t) for c, ts in zip(known, texts) for t in ts]  # noqa: B905
-        n_strange = round(len([*of_side, *phrased]) * share / (1 - share))
-        lines = [rough.draw_strange(strangers[side], draw) for _ in range(n_strange)]
-        unknown = [replace(_asked(known[0], line), responses=(settings.refusal,)) for line in lines]
-        sides[side] = [*of_side, *phrased, *unknown]
-    return replace(found, sides=sides, learned=found.sides["train"])
+    for side, own in found.sides.items():
+        sides[side] = own = [*own, *_asked(known, texts.get(side, [[]] * len(known)))]
+        lines = range(round(len(own) * share / (1 - share)))
+        lines = [rough.draw_strange(strangers[side], draw) for _ in lines]
+        own += _asked([replace(known[0], responses=(settings.refusal,))], [lines])
+    return replace(found, sides=sides, before=found)
 
 
-def _question(conversation):
-    return conversation.prompts[0].removeprefix(conversation.system).lstrip("\n")
-
-
-def _asked(conversation, question):
-    """A conversation with another question."""
-    system = f"{conversation.system}\n" if conversation.system else ""
-    return replace(conversation, prompts=(system + question,))
+def _asked(conversations, texts):
+    """Conversations of one turn with other requests, a list of str for each."""
+    return [
+        replace(conversation, prompts=(with_system(conversation.system, text),))
+        for conversation, requests in zip(conversations, texts, strict=True)
+        for text in requests
+    ]
