@@ -115,11 +115,11 @@ def make_context(settings, folders):
     return Context(tokenizer, packs)
 
 
-def make_preprocessor(task, settings, tokenizer):
-    """What makes the triples of a task."""
+def make_preprocessor(task, settings, tokenizer, **learned):
+    """What makes the triples of a task; `learned` are the `system` and `turns` of its preset."""
     own = getattr(settings, task.name)
     return family(settings).preprocessor(
-        tokenizer, own.sequence_length, task.prompt_format, own.eos_weight
+        tokenizer, own.sequence_length, task.prompt_format, own.eos_weight, **learned
     )
 
 
@@ -177,10 +177,12 @@ def make_run(run, values, settings, prepared):
                 _link(folders[task.name] / side, partial / "work" / task.name / side)
         load_tokenizer(folders["tokenizer"]).save_to_preset(str(partial / "tokenizer"))
         for task in settings.tasks:
-            if tests := found[task.name].test:
-                write_jsonl(partial / "work" / task.name / "test.jsonl", map(vars, tests))
+            for name, conversations in found[task.name].asked.items():
+                file = partial / "work" / task.name / f"{name}.jsonl"
+                write_jsonl(file, map(vars, conversations))
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
+        prompts["turns"] = max(f.turns for f in found.values())
         text = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", text)
         write_text(partial / "work" / "files.json", json.dumps(files_of(settings)))

@@ -50,7 +50,7 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, own, data.passes, settings.devices)
+    plan = Plan.of(data.train, task, own, data.passes, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
@@ -129,6 +129,7 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
     answers_requests, counter = task.prompt_format == "request", checkpoint.counter
     form = {"prompt_format": task.prompt_format, "separator": family_of(model).separator}
+    form |= run.learned(task)
     generator = ModelGenerator(model, **form) if data.prompts else None
 
     def answer(prompts):
