@@ -180,6 +180,8 @@ def make_run(run, values, settings, prepared):
             for name, conversations in found[task.name].asked.items():
                 file = partial / "work" / task.name / f"{name}.jsonl"
                 write_jsonl(file, map(vars, conversations))
+            if free := found[task.name].free:
+                write_jsonl(partial / "work" / task.name / "free.jsonl", free)
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
         prompts["turns"] = max(f.turns for f in found.values())
