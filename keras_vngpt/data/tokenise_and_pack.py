@@ -4,11 +4,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress
 from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.packing import best_fit, flow, one_a_row
 from keras_vngpt.errors import UserError
@@ -82,7 +81,7 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, 
         UserError: where no response is left.
     """
     length = preprocessor.sequence_length
-    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="text")
+    progress = Progress("tokenising", len(conversations), "conversations")
 
     def batches():
         for start in range(0, len(conversations), BATCH):
@@ -91,10 +90,10 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, 
                 "prompts": tf.ragged.constant([c.prompts for c in batch]),
                 "responses": tf.ragged.constant([c.responses for c in batch]),
             }
-            if len(conversations) > 20 * BATCH:
-                bar.update(start + len(batch))
+            progress.add(len(batch))
 
-    columns, sizes, cuts = _triples(batches(), preprocessor, length)
+    with progress:
+        columns, sizes, cuts = _triples(batches(), preprocessor, length)
     document = np.repeat(np.arange(len(sizes)), sizes)
     is_scored = np.bincount(document, columns["sample_weight"], minlength=len(sizes)) > 0
     cuts["rows dropped"] = int(np.sum(~is_scored))

@@ -1,8 +1,6 @@
 """Answers test requests and compares each answer with the expected response."""
 
-import keras
-
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress
 from keras_vngpt.text.normalization import canonical
 from keras_vngpt.text.system_text import with_system
 
@@ -30,20 +28,20 @@ def exact_match(generator, conversations, system=None):
     # Alike lengths together: a batch is padded to its longest prompt.
     order = sorted(range(len(conversations)), key=lambda i: sum(map(len, conversations[i].prompts)))
     answers = [None] * len(conversations)
-    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="request")
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
-        batch = [conversations[i] for i in places]
-        turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
-        texts = generator.answer_conversations(turns, system="")  # it is in them
-        for i, c, text in zip(places, batch, texts, strict=True):
-            answers[i] = {
-                "request": c.requests[-1],
-                "expected": c.responses[-1],
-                "answer": text,
-                "correct": canonical(text) == canonical(c.responses[-1]),
-            }
-        bar.update(start + len(batch))
+    with Progress("answering", len(conversations), "requests") as progress:
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            batch = [conversations[i] for i in places]
+            turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
+            texts = generator.answer_conversations(turns, system="")  # it is in them
+            for i, c, text in zip(places, batch, texts, strict=True):
+                answers[i] = {
+                    "request": c.requests[-1],
+                    "expected": c.responses[-1],
+                    "answer": text,
+                    "correct": canonical(text) == canonical(c.responses[-1]),
+                }
+            progress.add(len(batch))
     return answers
 
 
