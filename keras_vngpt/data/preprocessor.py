@@ -1,7 +1,6 @@
 """The one place that makes `(input, target, sample_weight)`."""
 
 import functools
-import itertools
 
 import keras
 import numpy as np
@@ -106,7 +105,7 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         length = sequence_length or self.sequence_length
         turns, is_single = _as_turns(x)
         ids = [None if texts is None else self._tokenize(texts) for texts in turns]
-        token_ids, target, weight, _ = self._triples(*ids, length)
+        token_ids, target, weight, _ = self.triples(*ids, length)
         padding_mask = tf.ones_like(token_ids, "int32").to_tensor(shape=[None, length])
         token_ids, target = (
             ids.to_tensor(self.pad_token_id, shape=[None, length]) for ids in (token_ids, target)
@@ -118,38 +117,24 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         triple = ({"token_ids": token_ids, "padding_mask": padding_mask}, target, weight)
         return tf.nest.map_structure(lambda t: t[0], triple) if is_single else triple
 
-    def documents(self, x, sequence_length=None):
-        """The triples before padding, and what had to be cut.
-
-        Args:
-            x: as for the call, in batches.
-            sequence_length: int, the longest triple; `None` cuts nothing.
-
-        Returns:
-            `(token_ids, target, sample_weight, cuts)`: ragged [batch, (positions)] tensors, and a
-            dictionary of counts: requests and responses cut, turns dropped.
-        """
-        turns, _ = _as_turns(x)
-        ids = [None if texts is None else self._encode(texts) for texts in turns]
-        return self._triples(*ids, sequence_length or tf.int32.max // 2)
-
     @tf.function(reduce_retracing=True, autograph=False)
     def _tokenize(self, texts):
         """[batch, (turns)] strings to [batch, (turns), (ids)], in a graph."""
         return texts.with_values(self.tokenizer(texts.values))
 
-    def _encode(self, texts):
-        """The same outside of a graph, faster."""
-        if not hasattr(self.tokenizer, "encode"):
-            return self._tokenize(texts)
-        ids = self.tokenizer.encode(texts.values.numpy().tolist())
-        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
-        flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
-        return texts.with_values(tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False))
-
     @tf.function(reduce_retracing=True, autograph=False)
-    def _triples(self, prompts, responses, length):
-        """[batch, (turns), (ids)] to triples; `prompts` is `None` in the first stage."""
+    def triples(self, prompts, responses, length):
+        """The triples of token ids, before padding, and what had to be cut.
+
+        Args:
+            prompts: ragged int tensor [batch, (turns), (ids)]; `None` in the first stage.
+            responses: as `prompts`.
+            length: int, the longest triple.
+
+        Returns:
+            `(token_ids, target, sample_weight, cuts)`: ragged [batch, (positions)] tensors, and a
+            dictionary of counts: requests and responses cut, turns dropped.
+        """
         length = tf.cast(length, "int64")
         start_ids, separator_ids, end_ids = self.control_ids
         if prompts is None:

@@ -20,17 +20,15 @@ def places_of_conversations(task, settings, preprocessor, documents):
     Yields:
         str.
     """
-    import tensorflow as tf
+    from keras_vngpt.data.tokenise_and_pack import tokenise
 
     columns = Columns(request=settings.request_column, response=settings.response_column)
     conversations = read_conversations(settings.data, columns)
     for start in range(0, len(conversations), BATCH):
         batch = conversations[start : start + BATCH]
-        texts = {
-            "prompts": tf.ragged.constant([c.prompts for c in batch]),
-            "responses": tf.ragged.constant([c.responses for c in batch]),
-        }
-        token_ids, *_ = preprocessor.documents(texts, preprocessor.sequence_length)
+        turns = [c.prompts for c in batch], [c.responses for c in batch]
+        ids = (tokenise(texts, preprocessor.tokenizer) for texts in turns)
+        token_ids, *_ = preprocessor.triples(*ids, preprocessor.sequence_length)
         for conversation, ids in zip(batch, token_ids.to_list(), strict=True):
             if tuple(ids) in documents:
                 yield conversation.source
