@@ -52,8 +52,7 @@ def silence():
 def import_tensorflow():
     """Import TensorFlow, in silence, and the operations of text."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "5 out of the last 5 calls ..."
-    with Progress("loading TensorFlow"):
-        import tensorflow_text  # noqa: F401
+    import tensorflow_text  # noqa: F401
 
 
 def is_watched():
@@ -96,7 +95,8 @@ class Progress:
         self.done += n
 
     def __enter__(self):
-        self._begin, self._end, self._width = time.monotonic(), threading.Event(), 0
+        self._begin, self._first = time.monotonic(), self.done
+        self._end, self._width = threading.Event(), 0
         if not self.at_work:
             Progress.told = self._begin
         self.at_work.append(self)
@@ -120,8 +120,9 @@ class Progress:
             parts[0] += f" {self.done:,} of {self.total:,} {self.unit}"
         parts += [str(self.note)] if self.note else []
         parts.append(_clock(seconds))
-        if self.total and 0 < self.done < self.total:
-            parts.append(f"{_clock(seconds / self.done * (self.total - self.done))} left")
+        if self.total and self._first < self.done < self.total:
+            left = seconds / (self.done - self._first) * (self.total - self.done)
+            parts.append(f"{_clock(left)} left")
         return ", ".join(parts)
 
     def _tell(self):
