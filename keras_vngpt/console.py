@@ -39,7 +39,12 @@ class QuietImports:
 @contextmanager
 def silence():
     """Nothing is written to the error output of the process, neither by Python nor by others."""
-    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        screen = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
@@ -57,7 +62,7 @@ def import_tensorflow():
 
 def is_watched():
     """Whether somebody looks at the output while it comes: on a terminal, in a notebook."""
-    return sys.stdout.isatty() or "ipykernel" in sys.modules
+    return "ipykernel" in sys.modules or bool(sys.stdout and sys.stdout.isatty())
 
 
 def verbosity():
