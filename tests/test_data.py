@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.packing import best_fit, fill_gaps, flow, one_a_row
+from keras_vngpt.data.packing import best_fit, fill_with_replay, flow, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.splits import split
@@ -181,7 +181,7 @@ def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
     columns, sizes = triples_of([5, 9, 40, 3])
     moved = {name: columns[name] + 100 for name in ("token_ids", "target")}
     text = flow({**columns, **moved}, sizes, 6)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=103)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=103)
     is_gap = rows["segment_ids"] == 0
     assert is_gap.any() and filled.fill == 1
     for name, array in filled.columns.items():
@@ -199,7 +199,7 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
     rows = best_fit(*triples_of(generator.integers(1, 17, 40)), 16)
     columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
     text = flow(columns, sizes, 8)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=999)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=999)
     assert (filled["segment_ids"] > 0).all() and filled["segment_ids"].max() < 17
     for own, segments, tokens in zip(
         rows["segment_ids"], filled["segment_ids"], filled["token_ids"], strict=True

@@ -61,8 +61,7 @@ def preset(request, tmp_path_factory):
 def rows_of(model, length=24):
     """Requests as rows for a model, one a row, with weight on the responses."""
     family = FAMILIES["keras_hub"]
-    settings = FinetuneSettings(sequence_length=length)
-    preprocessor = family.preprocessor(model.preprocessor.tokenizer, settings, "request")
+    preprocessor = family.preprocessor(model.preprocessor.tokenizer, length, "request")
     return prepare_conversations(PAIRS, preprocessor, packs=family.takes_segments).rows
 
 

@@ -37,7 +37,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, system, turns = (), "", 1
+    test, asked, system, turns = (), {}, "", 1
 
     @property
     def prompts(self):
@@ -64,7 +64,7 @@ class PreparedRows:
     """
 
     folder: Path
-    texts, prompts, test, system, turns = (), (), (), "", 1
+    texts, prompts, test, asked, system, turns = (), (), (), {}, "", 1
 
     @property
     def tokenizer(self):
@@ -103,6 +103,7 @@ def find_corpus(task, settings, faults):
         for source in found.given[side]:
             for text in found.stream(source, faults):
                 _hold_out(text, found, side)
+    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
     if settings.split_column:
         of_side = {
             side: [replace(source, side=side) for source in found.sources]
@@ -112,13 +113,11 @@ def find_corpus(task, settings, faults):
             side: [s for s in sources if any(True for _ in found.stream(s))]
             for side, sources in of_side.items()
         }
-        announce_split_column(name, settings, has, faults)
+        announce_split_column(name, settings, shares, has, faults)
         found.sources = of_side["train"]
         for side in HELD_OUT:
             found.given[side] += has[side]
-    found.shares = {
-        side: getattr(settings, f"{side}_share") for side in HELD_OUT if not found.given[side]
-    }
+    found.shares = {side: share for side, share in shares.items() if not found.given[side]}
     mend = Cleaner(**vars(settings.clean)).mend
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         found.boundaries += [boundary] if boundary else []

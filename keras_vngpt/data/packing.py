@@ -96,7 +96,7 @@ def _in_rows(columns, sizes, length, rows):
     return _dataset(packed, segments)
 
 
-def fill_gaps(rows, text, weight, start_token_id):
+def fill_with_replay(rows, text, weight, start_token_id):
     """Rows of requests with text where they would be empty.
 
     The text has segments of its own: what the documents of a row see is what they saw before.

@@ -15,7 +15,7 @@ SHOWN = 12  # names of columns in a message
 COLUMN_HINTS = {  # of verbs with these settings
     'needs "request" and "response" or': "; --request_column and --response_column name others"
 }
-COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
+COLUMN_NAMES = (("request", "response"), ("prompt", "completion"), ("question", "answer"))
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
 }  # fmt: skip

@@ -7,7 +7,7 @@ from keras_vngpt.text.system_text import with_system
 BATCH = 64
 
 
-def exact_match(generator, conversations, system=None):
+def exact_match(generator, conversations, system=None, refuse_below=None):
     """Answer the last request of every conversation, greedily, and compare.
 
     Two texts are equal if they are after `canonical`: the placement of tone marks does not count.
@@ -17,9 +17,10 @@ def exact_match(generator, conversations, system=None):
         conversations: list of `Conversation`.
         system: str, the system text of all of them; `None` for the one that each has, or else the
             model's.
+        refuse_below: float, the certainty that an answer must have; `None` for the model's own.
 
     Returns:
-        list of dictionaries: `request`, `expected`, `answer`, `correct`.
+        list of dictionaries: `request`, `expected`, `answer`, `correct`, `certainty`.
 
     Example:
         >>> answers = exact_match(generator, conversations)
@@ -33,13 +34,16 @@ def exact_match(generator, conversations, system=None):
             places = order[start : start + BATCH]
             batch = [conversations[i] for i in places]
             turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
-            texts = generator.answer_conversations(turns, system="")  # it is in them
-            for i, c, text in zip(places, batch, texts, strict=True):
+            found = generator.answer_conversations(  # the system text is in them
+                turns, system="", refuse_below=refuse_below, certainties=True
+            )
+            for i, c, text, certainty in zip(places, batch, *found, strict=True):
                 answers[i] = {
                     "request": c.requests[-1],
                     "expected": c.responses[-1],
                     "answer": text,
                     "correct": canonical(text) == canonical(c.responses[-1]),
+                    "certainty": round(certainty, 4),
                 }
             progress.add(len(batch))
     return answers

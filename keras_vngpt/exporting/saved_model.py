@@ -76,17 +76,17 @@ def _signatures(generator, text):
         shape = tf.reshape(rows, [1])
         config = config_tensors({}, rows)
         config |= {name: tf.fill(shape, value) for name, value in settings.items()}
-        return answer(generator, token_ids, config, generator.no_prefix())[0]
+        return answer(generator, token_ids, config, generator.no_prefix())
 
     def generate(given):
         settings = {name: given[name] for name in SETTINGS}
         prompts = generator.with_system(given["prompts"])
-        token_ids = answer_alike(generator.tokenize(prompts), settings)
-        return {"responses": generator.detokenize(token_ids)}
+        token_ids, log_probs = answer_alike(generator.tokenize(prompts), settings)
+        return {"responses": generator.refusal(generator.detokenize(token_ids), log_probs)}
 
     def generate_ids(given):
         settings = {name: given[name] for name in SETTINGS}
-        return {"token_ids": answer_alike(given["token_ids"], settings)}
+        return {"token_ids": answer_alike(given["token_ids"], settings)[0]}
 
     def greedy(given):
         return (generate if text else generate_ids)(given | defaults)
@@ -119,6 +119,8 @@ def _signatures(generator, text):
             "token_ids": tf.boolean_mask(ids, ids[0] != 0, axis=1),
             "system": tf.constant(generator.system),
             "turns": tf.constant(generator.turns),
+            "refusal": tf.constant(generator.refusal.sentence),
+            "refuse_below": tf.constant(generator.refusal.below),
         }
 
     def prefill(given):

@@ -22,10 +22,10 @@ class KerasHub(ModelFamily):
     name = "keras_hub"
     separator = SEPARATOR
 
-    def has(self, model):
+    def matches_model(self, model):
         return isinstance(model, keras_hub.models.CausalLM)
 
-    def wrote(self, folder):
+    def matches_preset(self, folder):
         return True
 
     def load(self, folder, preprocessor, **settings):

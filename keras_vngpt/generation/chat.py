@@ -14,6 +14,7 @@ def chat(
     memory: bool | None = None,
     max_new_tokens: int | None = None,
     system: str | None = None,
+    refuse_below: float | None = None,
     **config,
 ):
     """Talk to a run folder, or to an export alone, in the terminal.
@@ -26,6 +27,8 @@ def chat(
         memory: show the model the earlier turns too; by default where it learned conversations
         max_new_tokens: longest answer; nothing for as long as the model's rows
         system: text before the first request, instead of the training's; "" for none
+        refuse_below: certainty, from 0 to 1, that an answer must have; less certain ones are
+            refused; by default as calibrated at the end of fit. With one an answer comes at once
         **config: temperature, top_p, stop, regex and more; see `GenerationConfig`.
 
     Raises:
@@ -41,6 +44,7 @@ def chat(
     print(_what_it_sees(learned, earlier), HELP)
     if generator.system and system is None:
         print(f'Before the first request: {generator.system!r} (--system "" for nothing)')
+    below = generator.refusal.below if refuse_below is None else refuse_below
     turns = []  # (prompt, answer)
     while True:
         try:
@@ -59,8 +63,14 @@ def chat(
         check_texts("prompt", [prompt])
         turns = turns[max(0, len(turns) - earlier) :]
         prompts, responses = [*(p for p, _ in turns), prompt], [a for _, a in turns]
-        ids, answer = generator.conversation_ids(prompts, responses, system), ""
-        for piece in generator.stream(ids, max_new_tokens, **config):
+        if below:  # whether an answer is given is known at its end
+            asked = [(prompts, responses)], max_new_tokens, system, below
+            pieces = generator.answer_conversations(*asked, **config)
+        else:
+            ids = generator.conversation_ids(prompts, responses, system)
+            pieces = generator.stream(ids, max_new_tokens, **config)
+        answer = ""
+        for piece in pieces:
             answer += piece
             print(piece, end="", flush=True)
         print()

@@ -12,6 +12,7 @@ def generate(
     prompts: list[str],
     max_new_tokens: int | None = None,
     system: str | None = None,
+    refuse_below: float | None = None,
     **config,
 ):
     """Answer prompts with a run folder, or with an export alone.
@@ -25,6 +26,8 @@ def generate(
         prompts: one or more requests
         max_new_tokens: longest answer; nothing for as long as the model's rows
         system: text before each request, instead of the training's; "" for none
+        refuse_below: certainty, from 0 to 1, that an answer must have; less certain ones are
+            refused; by default as calibrated at the end of fit
         **config: temperature, top_p, stop, choices and more; see `GenerationConfig`.
 
     Returns:
@@ -41,7 +44,9 @@ def generate(
     generator = load_text_generator(path)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     check_texts("prompts", [system or "", *prompts])
-    answers = generator.generate(prompts, max_new_tokens, system=system, **config)
+    answers = generator.generate(
+        prompts, max_new_tokens, system=system, refuse_below=refuse_below, **config
+    )
     return [answer.decode(errors="replace") for answer in answers.numpy()]
 
 

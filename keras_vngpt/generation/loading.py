@@ -10,6 +10,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.families import family_of
 from keras_vngpt.families.keras_hub import PROMPT, PROMPT_FIELDS
 from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 from keras_vngpt.tasks import DEFAULT_STAGES, TASKS
 
@@ -35,7 +36,9 @@ def load_generator(path, weights="float32"):
         return SavedModelGenerator(path)
     if preset := find_preset(path):
         model = load_model(preset)
-        return ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator = ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator.refusal = Refusal.load(preset)
+        return generator
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
@@ -104,23 +107,22 @@ def _system_of_earlier_run(folder):
         return ""
 
 
-def find_preset(path):
+def find_preset(path, first=()):
     """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
+
+    Args:
+        path: str or Path.
+        first: names of tasks, whose models come before the last one.
 
     Raises:
         UserError: the weights of a trained model are gone.
     """
-    path = Path(path)
-    for folder in (path, *(path / name for name in _trained_last_first(path))):
+    path, config = Path(path), Path(path, "config.yaml")
+    stages = read_yaml(config).get("stages") if config.is_file() else None
+    stages = reversed(stages or DEFAULT_STAGES)  # an earlier version did not note them
+    for folder in (path, *(path / name for name in (*first, *stages))):
         if (folder / "model.weights.h5").is_file():
             return folder
         if (folder / "config.json").is_file():
             raise UserError(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
     return None
-
-
-def _trained_last_first(path):
-    """The names of the tasks of a run folder."""
-    config = path / "config.yaml"
-    stages = read_yaml(config).get("stages") if config.is_file() else None
-    return [*reversed(stages or DEFAULT_STAGES)]  # an earlier version did not note them

@@ -6,6 +6,7 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.generation.config_tensors import SEARCH_SPECS, TABLES, config_tensors
 from keras_vngpt.generation.constraints.regex import regex_constraint
 from keras_vngpt.generation.generation_config import MOST_ANSWERS, complete
+from keras_vngpt.generation.refusal import Refusal, certainty
 from keras_vngpt.generation.shapes import bucket, longest_used
 from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped, settled, until_stop
 from keras_vngpt.text.system_text import with_system
@@ -26,11 +27,14 @@ class TextGenerator:
         system: str, the system text that the model was trained with, "" for none. Whatever takes
             a request as text puts it before the first; an argument `system` replaces it.
         turns: int, how long the conversations were that it was trained on.
+        refusal: `Refusal`, what is said instead of answers that the model is not sure of.
     """
 
-    has_text, system, turns = True, "", 1
+    has_text, system, turns, refusal = True, "", 1, Refusal()
 
-    def generate(self, prompts, max_new_tokens=None, prefix=None, system=None, **config):
+    def generate(
+        self, prompts, max_new_tokens=None, prefix=None, system=None, refuse_below=None, **config
+    ):
         """Answer texts.
 
         Args:
@@ -38,6 +42,8 @@ class TextGenerator:
             max_new_tokens: int; by default what the model's length allows.
             prefix: from `prefix_cache`, of what prompts may begin with: computed once.
             system: str, instead of the model's own system text; "" for none.
+            refuse_below: float, the certainty that an answer must have, instead of that of
+                `refusal`; 0 gives every answer.
             **config: see `GenerationConfig`.
 
         Returns:
@@ -49,9 +55,10 @@ class TextGenerator:
         """
         prompts = self.with_system(tf.constant(prompts, tf.string), system)
         token_ids = self.tokenize(prompts)
-        tokens, _, stop = self._answers(token_ids, max_new_tokens, prefix, config)
+        tokens, log_probs, stop = self._answers(token_ids, max_new_tokens, prefix, config)
         texts = self.detokenize(tokens)
-        return texts if stop is None else cut(texts, stop)
+        texts = texts if stop is None else cut(texts, stop)
+        return self.refusal(texts, log_probs, refuse_below)
 
     def generate_ids(self, token_ids, max_new_tokens=None, prefix=None, logprobs=False, **config):
         """Go on from token ids.
@@ -194,21 +201,35 @@ class TextGenerator:
             found.append(ids + next(requests))
         return found
 
-    def answer_conversations(self, conversations, max_new_tokens=None, system=None, **config):
+    def answer_conversations(
+        self,
+        conversations,
+        max_new_tokens=None,
+        system=None,
+        refuse_below=None,
+        certainties=False,
+        **config,
+    ):
         """The next response to each of a batch of conversations.
 
         Args:
             conversations: list of `(prompts, responses)`, prompts one more.
             max_new_tokens: int; by default what the model's length allows.
-            system: as for `generate`.
+            system, refuse_below: as for `generate`.
+            certainties: whether to return how sure the model is of each too, whether it was
+                refused or not.
             **config: see `GenerationConfig`.
 
         Returns:
-            list of str.
+            list of str; with `certainties`, a pair of it and a list of float.
         """
         ids = tf.ragged.constant(self._ids_of(conversations, system), tf.int32).to_tensor()
-        texts = self.detokenize(self.generate_ids(ids, max_new_tokens, **config))
-        return [text.decode(errors="replace") for text in texts.numpy()]
+        tokens, log_probs, stop = self._answers(ids, max_new_tokens, None, config)
+        texts = self.detokenize(tokens)
+        texts = texts if stop is None else cut(texts, stop)
+        texts = self.refusal(texts, log_probs, refuse_below).numpy()
+        texts = [text.decode(errors="replace") for text in texts]
+        return (texts, certainty(log_probs).numpy().tolist()) if certainties else texts
 
     def warm_up(self, batches=(1,), max_new_tokens=None):
         """Compile what answers of these shapes need, so that the first user does not wait.

@@ -38,9 +38,9 @@ def check(settings):
     found, folders, figures = prepared = prepare(settings)
     show(settings, prepared)
     for task in settings.tasks:
-        requests = found[task.name]
-        if not isinstance(requests, Requests):
+        if not isinstance(found[task.name], Requests):
             continue
+        requests = found[task.name].own
         preprocessor = make_preprocessor(task, settings, load_tokenizer(folders["tokenizer"]))
         cuts = {kind: figures.get(f"{task.name}.{kind.replace(' ', '_')}", 0) for kind in CUTS}
         kinds = {

@@ -145,14 +145,13 @@ class Run:
                 return self / name
         if not settings.init:
             return None
-        init = Path(settings.init)
-        for preset in (init / name for name in (*before, task, *settings.stages, ".")):
-            if (preset / "model.weights.h5").is_file():
-                verify_checksums(preset)
-                return preset
-            if (preset / "config.json").is_file():
-                raise UserError(f"{preset}: cannot be loaded (model.weights.h5 is missing)")
-        raise UserError(f"{init}: has no trained model to start from yet")
+        from keras_vngpt.generation.loading import find_preset  # which needs TensorFlow
+
+        preset = find_preset(settings.init, first=(*before, task))
+        if not preset:
+            raise UserError(f"{settings.init}: has no trained model to start from yet")
+        verify_checksums(preset)
+        return preset
 
     def record(self, **figures):
         """Add figures to `metrics.json`, and the sums over tasks and phases."""

@@ -26,7 +26,9 @@ RENAMED = {  # settings that had another name, by how it ended
     "recompute": "gradient_checkpointing",
 }
 MOVED = {f"{task}.token_features": "model.token_features" for task in TASKS}
-OLD_DEFAULTS = {f"{task}.soft_targets": 1.0 for task in TASKS}  # of what is chosen by itself now
+# Of what is chosen by itself now.
+OLD_DEFAULTS = {"soft_targets": 1.0, "epochs": 20, "validation_share": 0.1, "test_share": 0.1}
+OLD_DEFAULTS = {f"{task}.{name}": value for task in TASKS for name, value in OLD_DEFAULTS.items()}
 GONE = ("short_sequences", "keep_checkpoints", "validation_rows")
 
 
@@ -95,7 +97,7 @@ class FitSettings:
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """seed of initial weights, order and dropout"""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
-    """GPUs of this machine that share the rows of a step; without GPUs, logical processors"""
+    """GPUs of this machine that share the rows of a step"""
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
@@ -180,7 +182,7 @@ def _faults(settings):
                 f"{name}.gradient_accumulation_steps: must divide {name}.batch_size, "
                 f"{own.batch_size}. Received: {own.gradient_accumulation_steps}"
             )
-        if own.validation_share + own.test_share >= 1:
+        if (own.validation_share or 0) + (own.test_share or 0) >= 1:
             faults.append(
                 f"{name}.validation_share: and test_share leave nothing to train on. "
                 f"Received: {own.validation_share} and {own.test_share}"
