@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_vngpt.config import flatten, read_yaml
-from keras_vngpt.console import import_tensorflow
+from keras_vngpt.console import Progress, import_tensorflow
 from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
 from keras_vngpt.errors import UserError, with_hints
@@ -61,7 +61,8 @@ def evaluate(
     conversations = _read(data, columns) if data else []
     documents = read_documents(text, columns.text) if text else []
     in_free_words = read_free_requests(free or [])
-    import_tensorflow()
+    with Progress("loading TensorFlow"):
+        import_tensorflow()
     from keras_vngpt.evaluation.bits_per_byte import bits_per_byte
     from keras_vngpt.evaluation.exact_match import exact_match
     from keras_vngpt.evaluation.free_requests import answer_free_requests
@@ -69,7 +70,8 @@ def evaluate(
     from keras_vngpt.generation.generate import load_text_generator
     from keras_vngpt.generation.loading import find_preset
 
-    preset, generator, figures = find_preset(path), load_text_generator(path), {}
+    with Progress(f"loading {path}"):
+        preset, generator, figures = find_preset(path), load_text_generator(path), {}
     if documents and preset is None:
         raise UserError(f"{path}: bits per byte need a run folder or a preset, not an export")
     if conversations:
