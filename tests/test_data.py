@@ -1,6 +1,7 @@
 """Readers, splits, rows and their order."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.samples import home_commands
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.plan import Plan
+
+PLAIN = {c.key for c in home_commands.combinations()}
 
 
 def write(path, content):
@@ -269,33 +272,50 @@ def test_a_model_that_cannot_tell_documents_apart_gets_each_in_a_row_by_itself()
     assert rows["segment_ids"].max() == 1 and rows.tokens == 17
 
 
-def test_samples_are_what_their_grammar_makes():
-    examples = home_commands.generate()
-    train, test = home_commands.shipped()
-    shipped = {
-        name: read_conversations([f"samples:home_{name}.jsonl"]) for name in ("train", "test")
-    }
-    for name, made in (("train", train), ("test", test)):
-        assert sorted((c.prompts[0], c.responses[0]) for c in shipped[name]) == sorted(
-            (e.request, e.response) for e in made
+@pytest.fixture(scope="module")
+def samples():
+    """The training and the test samples, as their grammar makes them."""
+    return home_commands.shipped()
+
+
+def test_samples_are_what_their_grammar_makes(samples):
+    for name, made in zip(("train", "test"), samples, strict=True):
+        found = read_conversations([f"samples:home_{name}.jsonl"])
+        assert sorted((*c.prompts, *c.responses) for c in found) == sorted(
+            (*(request for request, _ in e.turns), *(response for _, response in e.turns))
+            for e in made
         )
-    assert not {e.combination for e in train} & {e.combination for e in test}
-    parts = [e.combination.split("/") for e in examples]
-    assert len({p[0] for p in parts}) >= 15 and len({p[1] for p in parts}) >= 10
+    assert home_commands.REFERENCE in samples[0]
+
+
+def test_test_samples_combine_what_training_shows_apart(samples):
+    train, test = ({e.combination for e in side} for side in samples)
+    assert not train & test
+    shown = {part for key in train & PLAIN for part in key.split("/")}
+    assert {part for key in test for part in key.split("/")} <= shown
+    # Nor does any other kind of training sample answer as a test sample would be answered.
+    answers = {e.response for e in samples[1] if not e.response.startswith("Để")}
+    assert not answers & {part for e in samples[0] for part in e.response.split(". ")}
+
+
+def test_a_sample_request_has_one_answer_however_it_is_typed(samples):
     answers = {}
-    for e in examples:
-        assert answers.setdefault(e.request.lower(), e.response) == e.response
-    pair = ("Bật quạt phòng ngủ lên mức 2", "Đã bật quạt phòng ngủ lên mức 2")
-    assert pair in [(e.request, e.response) for e in train]
+    for e in (*samples[0], *samples[1]):
+        assert answers.setdefault(tuple(p.lower() for p in e.prompts), e.response) == e.response
 
 
-def test_training_samples_show_every_value_that_decides_an_answer():
-    train, _ = home_commands.shipped()
-    told = [e.response for e in train if e.combination.endswith("/quá nhiệt độ")]
-    requests = [e.request for e in train if e.combination == "máy lạnh/phòng trẻ em/quá nhiệt độ"]
-    assert told and requests
+def test_a_sample_claims_an_action_only_where_a_command_was_given(samples):
+    for e in samples[0]:
+        is_claim = e.response.startswith(("Đã", "Sẽ"))
+        if e.combination in home_commands.MORE and e.combination != "turns":
+            assert is_claim == (e.combination in ("every device", "two actions")), e
+
+
+def test_training_samples_show_every_value_that_decides_an_answer(samples):
+    key = "máy lạnh/phòng trẻ em/quá nhiệt độ"
+    requests = [e.request for e in samples[0] if e.combination == key]
     for degrees in (*range(5, 16), *range(31, 46)):
-        assert any(f" {degrees} độ" in request for request in requests)
+        assert any(re.search(rf"\b{degrees} ?(độ|do|°)", r.lower()) for r in requests), degrees
 
 
 def test_prose_is_long_and_varied(texts):
