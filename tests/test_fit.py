@@ -14,8 +14,11 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.config import flatten
 from keras_vngpt.errors import UserError
+from keras_vngpt.evaluation.figures import headline, percent
 from keras_vngpt.files import locked, write_checksums
+from keras_vngpt.runs.fit import show_results
 from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.tasks import TASKS
 from keras_vngpt.training import callbacks, checkpoint
 from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_OTHERS, STD
 
@@ -88,6 +91,18 @@ def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings |= {task: {**SETTINGS[task], **BRIEF} for task in ("pretrain", "finetune")}
     a, b = (keras_vngpt.fit(folder=str(tmp_path), name=name, **settings) for name in "ab")
     assert losses(a) == losses(b) and {row[0] for row in losses(a)} == {"pretrain", "finetune"}
+
+
+def test_screen_and_report_show_the_figure_that_says_most(run, capsys):
+    settings, _ = resolve_settings(None, SETTINGS)
+    show_results(run, settings)
+    said, page = capsys.readouterr().out, (run / "report.html").read_text(encoding="utf-8")
+    for task in TASKS.values():
+        title, value = headline(task, run.metrics)
+        assert f"{title}: {value}\n" in said and f"<dt>{title}</dt><dd>{value}</dd>" in page
+    exact = run.metrics["finetune.exact_match"]
+    assert f"Fine-tuning: exact match on requests never seen: {percent(exact)}\n" in said
+    assert percent(0.9999) == "99.9%"  # 100% is for a test without a fault
 
 
 @pytest.mark.slow

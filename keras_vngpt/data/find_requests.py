@@ -16,6 +16,7 @@ class Requests:
     """
 
     sides: dict = field(default_factory=dict)
+    tokenizer = None
 
     @property
     def texts(self):

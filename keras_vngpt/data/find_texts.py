@@ -38,7 +38,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, system = (), ""
+    test, system, tokenizer = (), "", None
 
     @property
     def prompts(self):

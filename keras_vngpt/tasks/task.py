@@ -109,7 +109,8 @@ class Task(ABC):
 
         Returns:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
-            that are not trained on), `test` (list of `Conversation`) and `system` (str).
+            that are not trained on), `test` (list of `Conversation`), `system` (str) and
+            `tokenizer` (Path of the one that the data is bound to, or `None`).
         """
 
     @abstractmethod
