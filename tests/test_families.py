@@ -139,7 +139,7 @@ def test_a_preset_of_kerashub_goes_through_fit_evaluate_generate_and_export(pres
     assert metrics["finetune.rows"] == metrics["finetune.requests"]  # one a row
     assert family_of_preset(run / "finetune").name == "keras_hub"
     form = json.loads((run / "finetune" / "prompt.json").read_text())
-    assert form == {"prompt_format": "request", "separator": "\n"}
+    assert form == {"prompt_format": "request", "separator": "\n", "system": "", "turns": 1}
     figures = keras_vngpt.evaluate(run, data=[str(data)], text=[str(text)])
     assert figures["requests"] == 60 and figures["bits_per_byte"] > 0
     prompts = ["số 3?", "số 12?"]

@@ -270,8 +270,8 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
         **columns,
     )
     said = capsys.readouterr().out
-    assert "inherited:  model.hidden_dim = 64" in said
-    assert "overridden: finetune.epochs = 1 (was 3" in said
+    assert "model.hidden_dim 64" in said.partition("other than by default:")[2]
+    assert "  finetune.epochs 1 (there 3" in said
     assert more.metrics["finetune.exact_match"] < 0.5 and "held out is never learned" in said
     assert keras_vngpt.evaluate(more, data=[str(data)])["requests"] == 60
     with pytest.raises(UserError, match="missing column: .* --request_column and"):
@@ -330,7 +330,7 @@ def test_a_run_of_the_version_before_opens_as_it_did(run, tmp_path, capsys):
         folder=str(tmp_path), name="more", init=str(old), skip=["pretrain", "export"], **given
     )
     said = capsys.readouterr().out
-    assert "inherited:  finetune.gradient_accumulation_steps = 1" in said
+    assert f"init: the settings of {old}, except" in said
     assert "no longer a setting" not in said and more.metrics["finetune.steps"] > 0
 
 

@@ -383,4 +383,4 @@ def test_a_preset_of_version_0_1_is_prompted_as_its_folders_name_says(small, tok
         assert (last == tokenizer.sep_token_id) == (name == "finetune")
         preprocessor["config"]["prompt_format"] = "text"
         file.write_text(json.dumps(preprocessor), "utf-8")
-        assert prompt_form(tmp_path / name, model) == {}  # the preprocessor says it
+        assert prompt_form(tmp_path / name, model)["prompt_format"] == "text"  # as it says

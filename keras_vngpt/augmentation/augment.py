@@ -1,9 +1,7 @@
 """From about a hundred questions and answers to a set for fine-tuning."""
 
 import dataclasses
-import itertools
 import json
-import random
 import shlex
 import sys
 from collections import Counter
@@ -15,9 +13,9 @@ from keras_vngpt.augmentation.facts import Facts
 from keras_vngpt.augmentation.names import Names, key
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
 from keras_vngpt.augmentation.question_kinds import Kinds
+from keras_vngpt.augmentation.rewording import Rewording
 from keras_vngpt.augmentation.settings import AugmentSettings
-from keras_vngpt.augmentation.user_files import read_lines
-from keras_vngpt.augmentation.variation import TRIES, Variation, without_diacritics
+from keras_vngpt.augmentation.user_files import read_lines, shipped
 from keras_vngpt.config import flatten, read_yaml, resolve
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
@@ -114,13 +112,20 @@ class Workshop:
 
         columns = Columns(request=settings.request_column, response=settings.response_column)
         conversations = attempt(read_conversations, settings.data, columns) or []
-        gazetteer = attempt(read_lines, settings.names) or []
+        files = {
+            name: [given] if (given := getattr(settings, name)) else shipped(name, settings.subject)
+            for name in ("templates", "synonyms", "names", "facts", "kinds")
+        }
+        gazetteer = attempt(read_lines, *files["names"]) or []
         self.names = Names(gazetteer).learned_from(
             [text for c in conversations for text in (*_questions(c), *c.responses)]
         )
-        self.variation = attempt(Variation, settings.templates, settings.synonyms, self.names)
-        self.facts = attempt(Facts, settings.facts, gazetteer)
-        self.kinds = attempt(Kinds, settings.kinds)
+        self.rewording = attempt(
+            Rewording, files["templates"], files["synonyms"], self.names,
+            settings.teencode, settings.without_diacritics,
+        )  # fmt: skip
+        self.facts = attempt(Facts, files["facts"], gazetteer)
+        self.kinds = attempt(Kinds, files["kinds"])
         self.inputs = []
         for c in conversations:
             fault, pair = self._cleaned(c)
@@ -129,10 +134,7 @@ class Workshop:
         if self.output.suffix != ".jsonl":
             faults.append(f"output: must end in .jsonl. Received: {settings.output!r}")
         taken = {Path(c.source.rpartition(":")[0]).resolve() for c in conversations}
-        taken |= {
-            locate(getattr(settings, name)).resolve()
-            for name in ("templates", "synonyms", "names", "facts", "kinds")
-        }
+        taken |= {locate(path).resolve() for paths in files.values() for path in paths}
         for path in (self.output, self._beside("report.json"), self._beside("rejected.log")):
             if path.resolve() in taken:
                 faults.append(f"output: {path} is read here too. Take another")
@@ -185,17 +187,10 @@ class Workshop:
             disable=not sys.stderr.isatty(),
         )  # fmt: skip
         for pair in bar:
-            # Of the question alone: a longer file changes nothing for the questions it had.
-            generator = random.Random(f"{settings.seed} {key(pair.question)}")
-            variants = self.variation.variants(pair.question, generator)
             left = settings.variants
-            for text in itertools.islice(variants, TRIES * settings.variants):
+            for text, _ in self.rewording.phrasings(pair.question, settings.seed):
                 if not left:
                     break
-                if generator.random() < settings.teencode:
-                    text = self.variation.type_in_a_hurry(text, generator)
-                if generator.random() < settings.without_diacritics:
-                    text = without_diacritics(text)
                 left -= self._add(dataclasses.replace(pair, question=text, origin="template"))
             self.dropped["variants that templates and synonyms could not make"] += left
 
@@ -285,7 +280,7 @@ class Workshop:
         kind_of = {line["group"]: line["kind"] for line in reversed(lines)}
         for line in lines:  # a phrasing asks for what its question asks for
             line["kind"] = kind_of[line["group"]]
-        figures = report.measure(lines, self.kinds.patterns, self.settings.seed) | self.figures
+        figures = report.measure(lines, self.settings.seed) | self.figures
         figures["rejected"] = len(self.rejected)
         figures["dropped"] = dict(+self.dropped)
         self._write_files(lines, figures)
@@ -304,10 +299,6 @@ class Workshop:
             "  (fit holds out some questions, with all their phrasings; to learn every answer add"
         )
         print("  --finetune.test_share 0 --finetune.validation_share 0)")
-        shipped = AugmentSettings()
-        if self.settings.templates == shipped.templates and self.settings.data != shipped.data:
-            print("Some templates are for travel. For another subject copy and change the file:")
-            print(f"  cp {locate(shipped.templates)} mine.yaml")
         return figures
 
     def _write_files(self, lines, figures):

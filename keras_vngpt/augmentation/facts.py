@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from keras_vngpt.augmentation.names import Names, compiled, folded
+from keras_vngpt.augmentation.rewording import without_diacritics
 from keras_vngpt.augmentation.user_files import Pattern, read_yaml
-from keras_vngpt.augmentation.variation import without_diacritics
 from keras_vngpt.config import settings
 
 
@@ -90,20 +90,20 @@ class Facts:
     one that a question asks ("có ... không?") counts only if the answer says yes.
 
     Args:
-        path: str, file of `FactsFile`.
+        paths: list of str, files of `FactsFile`.
         places: iterable of str, what else may be spoken of.
 
     Raises:
         UserError: what is wrong with the file.
 
     Example:
-        >>> facts = Facts("samples:travel_facts.yaml", ["Nha Trang"])
+        >>> facts = Facts(["samples:travel_facts.yaml"], ["Nha Trang"])
         >>> facts.contradiction("Biển Đà Lạt có đẹp không?", "Biển ở Đà Lạt rất đẹp.")
         'Đà Lạt: có biển'
     """
 
-    def __init__(self, path, places=()):
-        facts = read_yaml(path, FactsFile).facts
+    def __init__(self, paths, places=()):
+        facts = [fact for path in paths for fact in read_yaml(path, FactsFile).facts]
         places = {*places, *(name for fact in facts for name in fact.subject)}
         self.readers = [_Reader(facts, places, fold) for fold in (str, without_diacritics)]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_vngpt.augmentation.names import folded, key
+from keras_vngpt.augmentation.names import fixed, key
 from keras_vngpt.augmentation.pair_cleaning import clean_question, sentences
-from keras_vngpt.augmentation.variation import without_diacritics
+from keras_vngpt.augmentation.rewording import without_diacritics
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 
@@ -214,7 +214,7 @@ def judge(phrasing, question, answer, names):
         return text, "a copy"
     if len(text) > FAR_LONGER * max(len(question), 20) or len(sentences(text)) > 3:
         return text, "no phrasing of the question"
-    if _fixed(text, names) != _fixed(question, names):
+    if fixed(text, names) != fixed(question, names):
         return text, "another name or number"
     return text, ""
 
@@ -236,11 +236,6 @@ def is_vietnamese(text, names):
     n_syllables = sum(bool(_SYLLABLE.fullmatch(word)) for word in bare)
     n_marked = sum(word != plain for word, plain in zip(words, bare, strict=True))
     return bool(words) and n_syllables >= 0.7 * len(words) and n_marked >= 0.3 * len(words)
-
-
-def _fixed(text, names):
-    """What a rephrasing must keep: names and numbers."""
-    return sorted({folded(name) for *_, name in names.find(text)} | set(re.findall(r"\d+", text)))
 
 
 def _first_line(error):

@@ -26,6 +26,11 @@ def key(text):
     return " ".join(re.findall(r"\w+", folded(text)))
 
 
+def fixed(text, names):
+    """What a rephrasing must keep: names and numbers; a sorted list of str."""
+    return sorted({folded(name) for *_, name in names.find(text)} | set(re.findall(r"\d+", text)))
+
+
 def compiled(pattern, names=None):
     """A regular expression that finds in `folded` text what a file's author means by a pattern.
 

@@ -8,12 +8,11 @@ from keras_vngpt.errors import needs_extra
 SAMPLE = 100  # requests that self-BLEU compares with one another
 
 
-def measure(lines, kinds, seed=0):
+def measure(lines, seed=0):
     """The figures of a set.
 
     Args:
         lines: list of dictionaries with `request`, `response`, `kind`, `group`, `origin`.
-        kinds: iterable of str, those that a balanced set has.
         seed: int, of the sample for self-BLEU.
 
     Returns:
@@ -25,11 +24,10 @@ def measure(lines, kinds, seed=0):
         Models, 2018.
 
     Example:
-        >>> measure(lines, ["price", "address"])["distinct_2"]
+        >>> measure(lines)["distinct_2"]
     """
     n_lines = Counter(line["kind"] for line in lines)
     n_questions = Counter(kind for kind, _ in {(line["kind"], line["group"]) for line in lines})
-    kinds = dict.fromkeys([*kinds, *sorted(n_lines)])
     most = max(n_questions.values(), default=0)
     return {
         "lines": len(lines),
@@ -41,7 +39,7 @@ def measure(lines, kinds, seed=0):
                 "questions": n_questions[kind],
                 "missing": most - n_questions[kind],
             }
-            for kind in kinds
+            for kind in sorted(n_lines, key=lambda kind: -n_questions[kind])
         },
         "words": {name: _lengths([x[name] for x in lines]) for name in ("request", "response")},
         "distinct_2": distinct_n([line["request"] for line in lines], 2),

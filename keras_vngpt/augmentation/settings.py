@@ -1,7 +1,7 @@
 """Every setting of `augment`, with its default and a sentence about it."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, ValidationError
 
@@ -61,18 +61,20 @@ class AugmentSettings:
     """of the choice of variants"""
     system: str = "Bạn là trợ lý trả lời bằng tiếng Việt."
     """system message of every line that has none of its own; "" for none"""
-    without_diacritics: Share = 0.0
+    without_diacritics: Share = 0.15
     """share of the variants typed without diacritics"""
-    teencode: Share = 0.0
+    teencode: Share = 0.15
     """share of the variants typed in teencode"""
-    templates: str = "samples:travel_templates.yaml"
-    """YAML: forms of address"""
-    synonyms: str = "samples:travel_synonyms.yaml"
-    """YAML: synonyms, other orders, teencode"""
-    names: str = "samples:travel_names.txt"
+    subject: Literal["general", "travel"] = "general"
+    """what ships for a subject, beside what fits every one: words, names, facts, kinds"""
+    templates: str = ""
+    """YAML: forms of address, instead of those that ship"""
+    synonyms: str = ""
+    """YAML: synonyms, other orders, teencode, instead of those that ship"""
+    names: str = ""
     """names that keep their capitals, one a line, beside those that the data shows"""
-    facts: str = "samples:travel_facts.yaml"
+    facts: str = ""
     """YAML: what no pair may contradict"""
-    kinds: str = "samples:travel_kinds.yaml"
+    kinds: str = ""
     """YAML: kinds of questions, for the report"""
     llm: LanguageModelSettings = field(default_factory=LanguageModelSettings)

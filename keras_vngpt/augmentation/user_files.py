@@ -11,6 +11,7 @@ from keras_vngpt import config
 from keras_vngpt.data.sources import locate
 from keras_vngpt.errors import UserError
 
+GENERAL = "general"
 NAME = "<name>"  # in a pattern: any name of the gazetteer
 
 
@@ -23,6 +24,22 @@ def _compiles(pattern):
 
 
 Pattern = Annotated[str, pydantic.Field(min_length=1), pydantic.AfterValidator(_compiles)]
+
+
+def shipped(what, subject=GENERAL):
+    """The files that ship for a subject, those for every subject first; a list of str.
+
+    Args:
+        what: str, such as "templates".
+        subject: str, a set of files that ships.
+
+    Example:
+        >>> shipped("templates", "travel")
+        ['samples:general_templates.yaml', 'samples:travel_templates.yaml']
+    """
+    ending = "txt" if what == "names" else "yaml"
+    names = [f"samples:{name}_{what}.{ending}" for name in dict.fromkeys((GENERAL, subject))]
+    return [name for name in names if locate(name).is_file()]
 
 
 def read_yaml(pattern, schema):
@@ -66,21 +83,23 @@ def _composed(value):
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
-def read_lines(pattern):
-    """The lines of a text file, without comments and empty ones.
+def read_lines(*patterns):
+    """The lines of text files, without comments and empty ones.
 
     Raises:
         UserError: no such file, invalid UTF-8.
     """
-    path = locate(pattern)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: invalid UTF-8") from None
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
+    found = []
+    for path in map(locate, patterns):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: invalid UTF-8") from None
+        lines = (line.partition("#")[0].strip() for line in text.splitlines())
+        found += [line for line in lines if line]
+    return found
 
 
 def _line(node, place):

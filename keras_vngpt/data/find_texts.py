@@ -38,7 +38,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, system, tokenizer = (), "", None
+    test, asked, free, system, turns, tokenizer = (), {}, (), "", 1, None
 
     @property
     def prompts(self):
@@ -65,7 +65,7 @@ class PreparedRows:
     """
 
     folder: Path
-    texts, prompts, test, system = (), (), (), ""
+    texts, prompts, test, asked, free, system, turns = (), (), (), {}, (), "", 1
 
     @property
     def tokenizer(self):
@@ -104,6 +104,7 @@ def find_corpus(task, settings, faults):
         for source in found.given[side]:
             for text in found.stream(source, faults):
                 _hold_out(text, found, side)
+    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
     if settings.split_column:
         of_side = {
             side: [replace(source, side=side) for source in found.sources]
@@ -113,13 +114,11 @@ def find_corpus(task, settings, faults):
             side: [s for s in sources if any(True for _ in found.stream(s))]
             for side, sources in of_side.items()
         }
-        announce_split_column(name, settings, has, faults)
+        announce_split_column(name, settings, shares, has, faults)
         found.sources = of_side["train"]
         for side in HELD_OUT:
             found.given[side] += has[side]
-    found.shares = {
-        side: getattr(settings, f"{side}_share") for side in HELD_OUT if not found.given[side]
-    }
+    found.shares = {side: share for side, share in shares.items() if not found.given[side]}
     mend = Cleaner(**vars(settings.clean)).mend
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         found.boundaries += [boundary] if boundary else []

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
+from keras_vngpt.text.system_text import with_system
 from keras_vngpt.text.tokenizer import VnGPTTokenizer
 
 
@@ -31,6 +32,9 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         prompt_format: what the model was trained on and is prompted with: "request"
             (`[BOS] REQ [SEP]`) or "text" (`[BOS] text`).
         separator: str, the text that stands for `[SEP]` where the tokenizer has none.
+        system: str, the text before requests that the model was trained with. The call takes
+            prompts as they are, with it; `generate_preprocess` puts it before them.
+        turns: int, how long the conversations were that the model was trained on.
         **kwargs: as for `keras_hub.models.CausalLMPreprocessor`.
 
     Call arguments:
@@ -57,6 +61,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         eos_weight=1.0,
         prompt_format="request",
         separator=None,
+        system="",
+        turns=1,
         **kwargs,
     ):
         if prompt_format not in ("request", "text"):
@@ -68,12 +74,14 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         self.eos_weight = eos_weight
         self.prompt_format = prompt_format
         self.separator = separator
+        self.system = system
+        self.turns = turns
 
     def build(self, input_shape):
         self.built = True  # the rows are put together below: nothing to build
 
     def get_config(self):
-        names = "eos_weight", "prompt_format", "separator"
+        names = "eos_weight", "prompt_format", "separator", "system", "turns"
         return super().get_config() | {name: getattr(self, name) for name in names}
 
     @property
@@ -216,8 +224,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         """Prompts to padded ids: `[BOS] text`, or `[BOS] REQ [SEP]` for `{"prompts": ...}`.
 
         Args:
-            x: as for the call; `"responses"` is not needed. A prompt that is too long loses its
-                beginning.
+            x: as for the call, but prompts without the system text: it comes before them here;
+                `"responses"` is not needed. A prompt that is too long loses its beginning.
             sequence_length: int, the padded length; `self.sequence_length` by default.
 
         Returns:
@@ -226,6 +234,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         length = sequence_length or self.sequence_length
         is_request = isinstance(x, dict)
         texts = tf.reshape(tf.convert_to_tensor(x["prompts"] if is_request else x), [-1])
+        if is_request:
+            texts = with_system(self.system, texts)
         token_ids = self._prompt_ids(texts, tf.constant(is_request), length)
         token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
         return {

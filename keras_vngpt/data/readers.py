@@ -9,12 +9,13 @@ from keras_vngpt.data.formats import read_records
 from keras_vngpt.data.sources import TABLES, TFDS, find_sources, kind
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
+from keras_vngpt.text.system_text import with_system, without_system
 
 SHOWN = 12  # names of columns in a message
 COLUMN_HINTS = {  # of verbs with these settings
     'needs "request" and "response" or': "; --request_column and --response_column name others"
 }
-COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
+COLUMN_NAMES = (("request", "response"), ("prompt", "completion"), ("question", "answer"))
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
 }  # fmt: skip
@@ -44,6 +45,12 @@ class Conversation:
     def key(self):
         """What a split hashes."""
         return self.group or self.asked[-1]
+
+    @property
+    def requests(self):
+        """The prompts without the system text."""
+        first, *rest = self.prompts
+        return (without_system(self.system, first), *rest)
 
     @property
     def asked(self):
@@ -221,7 +228,7 @@ def _message_turns(messages):
             f"roles are {', '.join(map(str, roles)) or 'none'}"
         )
     contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = f"{system}\n{contents[0]}" if system else contents[0]
+    contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
 
 

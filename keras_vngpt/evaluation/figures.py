@@ -30,6 +30,12 @@ FIGURES = {  # by their name in metrics.json: the title, and how the value is wr
     "test_bits_per_byte": ("Bits per byte of text never seen", PRECISE),
     "validation_right": ("Responses right in validation", percent),
     "exact_match": ("Exact match on requests never seen", percent),
+    "strange_refused": ("Strange requests refused", percent),
+    "known_refused": ("Requests with an answer refused", percent),
+    "refuse_below": ("Certainty below which answers are refused", "{:.2f}".format),
+    "trained_right": ("Trained requests answered right", percent),
+    "free_requests": ("Requests in free words", COUNT),
+    "free_right": ("Requests in free words answered right", percent),
     "requests_cut": ("Requests cut", COUNT),
     "responses_cut": ("Responses cut", COUNT),
     "turns_dropped": ("Turns dropped", COUNT),
@@ -39,6 +45,31 @@ HEADLINES = {  # by the prompt format of a task: the first figure that there is 
     "text": ("test_bits_per_byte", "bits_per_byte"),
     "request": ("exact_match", "validation_right"),
 }
+
+
+MAX_WRONG = 5  # trained requests that are shown
+
+
+def lines_of(task, metrics, trained):
+    """What else is worth a line on the screen, beside the headline.
+
+    Args:
+        task: `Task`.
+        metrics: dictionary of a run.
+        trained: list of dictionaries from `exact_match`, answers to requests that were learned.
+
+    Yields:
+        str.
+    """
+    for name in ("free_right", "strange_refused", "known_refused", "trained_right"):
+        if (value := metrics.get(f"{task.name}.{name}")) is not None:
+            title, write = FIGURES[name]
+            yield f"{title}: {write(value)}"
+    wrong = [answer for answer in trained if not answer["correct"]]
+    for answer in wrong[:MAX_WRONG]:
+        yield f"  wrong: {answer['request']} → {answer['answer']}".replace("\n", "⏎")
+    if len(wrong) > MAX_WRONG:
+        yield f"  and {len(wrong) - MAX_WRONG:,} more, in trained_answers.jsonl"
 
 
 def headline(task, metrics):

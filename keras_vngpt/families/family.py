@@ -33,7 +33,9 @@ class ModelFamily(ABC):
     def matches_preset(self, folder):
         """Whether the preset in a folder is of this family."""
 
-    def preprocessor(self, tokenizer, sequence_length, prompt_format, eos_weight=1.0):
+    def preprocessor(
+        self, tokenizer, sequence_length, prompt_format, eos_weight=1.0, system="", turns=1
+    ):
         """What makes triples for this family.
 
         Args:
@@ -41,6 +43,7 @@ class ModelFamily(ABC):
             sequence_length: int, positions in a row.
             prompt_format: "request" or "text".
             eos_weight: float, the weight of `[EOS]` in the loss.
+            system, turns: what a model is trained with, as for `VnGPTCausalLMPreprocessor`.
 
         Returns:
             A `VnGPTCausalLMPreprocessor`.
@@ -51,6 +54,8 @@ class ModelFamily(ABC):
             eos_weight=eos_weight,
             prompt_format=prompt_format,
             separator=self.separator,
+            system=system,
+            turns=turns,
         )
 
     @abstractmethod

@@ -12,6 +12,7 @@ from keras_vngpt.families.family import ModelFamily
 
 SEPARATOR = "\n"  # between request and response: these models have no token for it
 PROMPT = "prompt.json"  # beside the preset: how the model was trained to be prompted
+PROMPT_FIELDS = ("prompt_format", "separator", "system", "turns")  # in it
 TOLERANCE = 0.02  # between two ways to the same logits, in bfloat16
 
 
@@ -46,8 +47,9 @@ class KerasHub(ModelFamily):
 
     def save(self, model, folder, preprocessor):
         super().save(model, folder, preprocessor)
-        form = {"prompt_format": preprocessor.prompt_format, "separator": preprocessor.separator}
-        Path(folder, PROMPT).write_text(json.dumps(form), encoding="utf-8")
+        form = {name: getattr(preprocessor, name) for name in PROMPT_FIELDS}
+        text = json.dumps(form, ensure_ascii=False)
+        Path(folder, PROMPT).write_text(text, encoding="utf-8")
 
     def head(self, model, **arguments):
         """The `Head` of a model, once it gives the logits of the model itself.

@@ -3,17 +3,16 @@
 import errno
 import os
 import re
-import shlex
 import shutil
 import time
 from pathlib import Path
 
-from keras_vngpt.console import import_tensorflow
+from keras_vngpt.console import Progress, import_tensorflow
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.interruption import raising_on_sigterm
 from keras_vngpt.runs.changed_since import changed_files, changed_settings
-from keras_vngpt.runs.run import FINAL_PHASES, Run
+from keras_vngpt.runs.run import FINAL_PHASES, Run, read_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 
 # What the system, HDF5 and NumPy say of a full disk.
@@ -56,18 +55,16 @@ def fit(config: str | None = None, **settings):
         >>> run.metrics["finetune.exact_match"]
     """
     settings, values = resolve_settings(config, settings)
-    import_tensorflow()
+    with Progress("loading TensorFlow"):
+        import_tensorflow()
     if settings.devices > 1:
         from keras_vngpt.training.devices import check_devices
 
         check_devices(settings.devices)
     if settings.check:
-        from keras_vngpt.runs.prepare import prepare, show
+        from keras_vngpt.runs.check import check
 
-        prepared = prepare(settings)
-        show(settings, prepared)
-        print("No fault found. The same command without --check trains.")
-        return prepared[2]
+        return check(settings)
     try:
         with raising_on_sigterm(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
@@ -130,12 +127,12 @@ def train_all(run, settings):
 
     for task in settings.tasks:
         if not run.is_done(task.name):
-            with run.phase(task.name) as figures:
+            with run.phase(task.name) as figures, Progress(task.name):
                 figures |= train_task(run, task, settings)
         shutil.rmtree(run / "work" / task.name / "checkpoint", ignore_errors=True)
     for name, phase in zip(FINAL_PHASES, (evaluate_run, export_run), strict=True):
         if name not in settings.skip and not run.is_done(name):
-            with run.phase(name) as figures:
+            with run.phase(name) as figures, Progress(name):
                 figures |= phase(run, settings)
     write_report(run.folder, settings.tasks)
     show_results(run, settings)
@@ -143,7 +140,7 @@ def train_all(run, settings):
 
 def show_results(run, settings):
     """Print the figures of a run, and what to do next."""
-    from keras_vngpt.evaluation.figures import headline
+    from keras_vngpt.evaluation.figures import headline, lines_of
     from keras_vngpt.training.plan import in_minutes
 
     metrics = run.metrics
@@ -151,15 +148,17 @@ def show_results(run, settings):
     for task in settings.tasks:
         if found := headline(task, metrics):
             print(f"  {': '.join(found)}")
+        if task.prompt_format == "request":
+            answers = run / "trained_answers.jsonl"
+            trained = read_jsonl(answers) if answers.is_file() else []
+            print("".join(f"    {line}\n" for line in lines_of(task, metrics, trained)), end="")
         is_low = metrics.get(f"{task.name}.exact_match", 1) < LOW
         if is_low and getattr(settings, task.name).test_data is None:
             print(WHY_LOW.format(task.name))
     print(f"  Time: {in_minutes(metrics['seconds'])}")
     print(f"  Report: {run / 'report.html'}")
     if settings.tasks[-1].prompt_format == "request":
-        system = run.prompts["system"]
-        told = f" --system {shlex.quote(system)}" if system else ""
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")
 
 
 def _shorter_way(run, settings, changed):

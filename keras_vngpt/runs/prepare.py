@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from keras_vngpt.console import Progress
 from keras_vngpt.data.cache_keys import (
     fingerprint,
     fingerprint_of_file,
@@ -61,7 +62,8 @@ def prepare(settings):
             context = make_context(settings, folders)
             preprocessor = make_preprocessor(task, settings, tokenizer)
             own = getattr(settings, task.name)
-            folder = task.pack(found[task.name], preprocessor, own, store, context)
+            with Progress(f"{task.name}: packing"):
+                folder = task.pack(found[task.name], preprocessor, own, store, context)
             folders[task.name] = folder
             figures |= {f"{task.name}.{n}": value for n, value in read_figures(folder).items()}
             if tests := found[task.name].test:
@@ -78,7 +80,8 @@ def read_all(settings):
     faults, found = [], {}
     for task in settings.tasks:
         own = []
-        found[task.name] = task.read(getattr(settings, task.name), own)
+        with Progress(f"{task.name}: reading"):
+            found[task.name] = task.read(getattr(settings, task.name), own)
         hints = {
             ": needs text in ": f"; --{task.name}.text_column names another column",
             'needs "request" and "response" or': f"; --{task.name}.request_column and "
@@ -115,11 +118,11 @@ def make_context(settings, folders):
     return Context(tokenizer, packs)
 
 
-def make_preprocessor(task, settings, tokenizer):
-    """What makes the triples of a task."""
+def make_preprocessor(task, settings, tokenizer, **learned):
+    """What makes the triples of a task; `learned` are the `system` and `turns` of its preset."""
     own = getattr(settings, task.name)
     return family(settings).preprocessor(
-        tokenizer, own.sequence_length, task.prompt_format, own.eos_weight
+        tokenizer, own.sequence_length, task.prompt_format, own.eos_weight, **learned
     )
 
 
@@ -146,15 +149,16 @@ def prepare_tokenizer(settings, found, store):
         except UserError as fault:
             print(f"{fault}; training it again")
     print("tokenizer: training")
-    tokenizer = train_tokenizer(
-        texts,
-        own.vocabulary_size or default_size,
-        kind=own.kind,
-        tone_placement=own.tone_placement,
-        split_digits=own.split_digits,
-        words=own.words,
-        shrink=own.vocabulary_size is None,
-    )
+    with Progress("tokenizer: training"):
+        tokenizer = train_tokenizer(
+            texts,
+            own.vocabulary_size or default_size,
+            kind=own.kind,
+            tone_placement=own.tone_placement,
+            split_digits=own.split_digits,
+            words=own.words,
+            shrink=own.vocabulary_size is None,
+        )
     with atomic_write(folder) as partial:
         tokenizer.save_to_preset(str(partial))
     return folder
@@ -177,10 +181,14 @@ def make_run(run, values, settings, prepared):
                 _link(folders[task.name] / side, partial / "work" / task.name / side)
         load_tokenizer(folders["tokenizer"]).save_to_preset(str(partial / "tokenizer"))
         for task in settings.tasks:
-            if tests := found[task.name].test:
-                write_jsonl(partial / "work" / task.name / "test.jsonl", map(vars, tests))
+            for name, conversations in found[task.name].asked.items():
+                file = partial / "work" / task.name / f"{name}.jsonl"
+                write_jsonl(file, map(vars, conversations))
+            if free := found[task.name].free:
+                write_jsonl(partial / "work" / task.name / "free.jsonl", free)
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
+        prompts["turns"] = max(f.turns for f in found.values())
         text = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", text)
         write_text(partial / "work" / "files.json", json.dumps(files_of(settings)))

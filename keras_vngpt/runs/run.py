@@ -70,8 +70,13 @@ class Run:
 
     @property
     def prompts(self):
-        """What the model is asked at each evaluation, by task, and the text before requests."""
+        """What the model is asked at each evaluation, by task."""
         return self._read("work/prompts.json", json.loads, "system")
+
+    def learned(self, task):
+        """The `system` text of the requests of a task, and the `turns` of its conversations."""
+        learned = {"system": self.prompts["system"], "turns": self.prompts.get("turns", 1)}
+        return learned if task.prompt_format == "request" else {}
 
     def _read(self, name, parse, *needed):
         try:

@@ -11,7 +11,8 @@ from keras_vngpt.data.find_requests import find_requests
 from keras_vngpt.data.packing import fill_with_replay
 from keras_vngpt.data.prepared_rows import is_complete, write_figures
 from keras_vngpt.files import atomic_write
-from keras_vngpt.tasks.task import PREVIEWED, Positive, Task, TaskSettings
+from keras_vngpt.tasks.rephrased import with_rephrasings
+from keras_vngpt.tasks.task import PREVIEWED, Positive, Share, Task, TaskSettings
 
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
 FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
@@ -27,8 +28,26 @@ class FinetuneSettings(TaskSettings):
     """the name of the response in them, instead of response or completion"""
     test_data: list[str] | None = None
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
-    epochs: Positive = 20
-    """passes over the rows; a part of a pass is fine"""
+    free_test_data: list[str] | None = None
+    """JSONL files of requests in free words, each with a regular expression that accepts the right
+    answers; with the samples' `data` the samples' own"""
+    epochs: Positive | None = None
+    """passes over the rows; a part of a pass is fine; by default 20, down to 3 where those would be
+    more than 3,000 steps, and more where they would be fewer than 150"""
+    validation_share: Share | None = None
+    """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
+    single facts: a small set of requests that have answers of their own. These are validated and
+    tested on rephrasings"""
+    test_share: Share | None = None
+    """share of the data for the final figures, likewise"""
+    rephrasings: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """other phrasings of each request that are learned too, made by the rules of `augment`; by
+    default 2,000 for all single facts together, and none for other sets"""
+    unanswerable: Share | None = None
+    """share of the requests that nothing in the data answers and that are answered by `refusal`:
+    of many worlds, made from lines that ship; by default 0.25 beside single facts, else 0"""
+    refusal: Annotated[str, Field(min_length=1)] = "Xin lỗi, tôi chưa biết điều này."
+    """the answer to an unanswerable request"""
     patience: Annotated[int, Field(ge=0)] = 3
     """stop after this many evaluations that are no better; 0 never stops"""
     replay: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -44,9 +63,25 @@ class Finetune(Task):
     name = "finetune"
     title = "Fine-tuning"
     prompt_format = "request"
-    few_steps = 150  # with fewer, 70 questions and answers are half learned
+    epochs, steps = (3, 20), (150, 3000)  # in fewer, 70 questions and answers are half learned
     counts = "requests"
-    read = find_requests
+
+    def read(self, settings, faults):
+        found = find_requests(self, settings, faults)
+        if faults:
+            return found
+        if found.are_facts:
+            print(
+                f"{self.name}: single facts, and what is held out of them is never learned: all "
+                "are learned; validation and test are on rephrasings, where no share is set"
+            )
+        found = with_rephrasings(found, settings)
+        if not found.sides["validation"]:
+            is_wanted = settings.validation_share != 0
+            why = "too few requests to hold one out" if is_wanted else "none is held out"
+            print(f"{self.name}: {why}: validation is on what is trained")
+            found.sides["validation"] = found.sides["train"]
+        return found
 
     def pack(self, found, preprocessor, settings, store, context):
         from keras_vngpt.data.tokenise_and_pack import prepare_conversations

@@ -85,7 +85,8 @@ class Task(ABC):
         title: str, as people read it.
         prompt_format: "text" where the model continues texts, "request" where it answers.
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
-        few_steps: int, fewer steps than these leave a small set half learned; 0 for never.
+        epochs, steps: pairs, the fewest and the most passes over the rows where no setting says
+            how many, and the steps that these are chosen for.
         counts: str, what the data is counted in: "documents" or "requests".
         loss: static method `(head, hidden, target, weight, columns)` to a float32 scalar, a sum
             over a batch whose weights add up to 1; `columns` is every other column of the rows.
@@ -95,7 +96,7 @@ class Task(ABC):
     name = title = ""
     prompt_format = "text"
     sample_tokens = None
-    few_steps = 0
+    epochs, steps = (1, 1), (0, 1)
     counts = "documents"
     loss = None
 
@@ -109,8 +110,9 @@ class Task(ABC):
 
         Returns:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
-            that are not trained on), `test` (list of `Conversation`), `system` (str) and
-            `tokenizer` (Path of the one that the data is bound to, or `None`).
+            that are not trained on), `test` (list of `Conversation`), `system` (str, the text
+            before requests), `turns` (int, how long conversations are) and `tokenizer` (Path of
+            the one that the data is bound to, or `None`).
         """
 
     @abstractmethod

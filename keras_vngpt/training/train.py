@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress, verbosity
 from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_batches
 from keras_vngpt.families import family_of
 from keras_vngpt.generation.model_generator import ModelGenerator
@@ -13,6 +13,7 @@ from keras_vngpt.training.callbacks import (
     SampleAnswers,
     StepCounter,
     StopWhereNotFinite,
+    TellStep,
     Throughput,
     Validation,
 )
@@ -48,7 +49,7 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, own, data.passes, settings.devices)
+    plan = Plan.of(data.train, task, own, data.passes, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
@@ -72,15 +73,17 @@ def train(model, task, data, settings, run):
         StopWhereNotFinite(task.name, counter),
         checkpoint,
     ]
+    progress = Progress(task.name, plan.steps, "steps", is_shown=False)  # Keras has its own bar
     callbacks = [
         counter,
+        TellStep(progress, counter),
         Throughput(plan.tokens_per_step / plan.parts),
         *evaluation,
         keras.callbacks.TensorBoard(run / "tensorboard" / task.name, write_graph=False),
     ]
     print(f"  going on from step {counter.step:,} of {plan.steps:,}\n" if counter.step else "")
     try:
-        with interruption:
+        with interruption, progress:
             while not checkpoint.state["stopped"]:
                 step, epoch = counter.step, counter.step // plan.steps_per_epoch
                 if checkpoint.is_evaluation_due(plan.steps_per_epoch):
@@ -127,6 +130,7 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
     answers_requests, counter = task.prompt_format == "request", checkpoint.counter
     form = {"prompt_format": task.prompt_format, "separator": family_of(model).separator}
+    form |= run.learned(task)
     generator = ModelGenerator(model, **form) if data.prompts else None
 
     def answer(prompts):
