@@ -111,7 +111,8 @@ class Task(ABC):
         Returns:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
             that are not trained on), `test` (list of `Conversation`), `system` (str, the text
-            before requests) and `turns` (int, how long conversations are).
+            before requests), `turns` (int, how long conversations are) and `tokenizer` (Path of
+            the one that the data is bound to, or `None`).
         """
 
     @abstractmethod
