@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 from conftest import ROOT, verb
+from keras_vngpt.augmentation.variation import Variation, without_diacritics
 from pairs import NAMES, lines_of, questions_of, write_csv
 
 import keras_vngpt
@@ -17,7 +18,6 @@ from keras_vngpt.augmentation.names import Names, key
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
 from keras_vngpt.augmentation.question_kinds import Kinds
 from keras_vngpt.augmentation.report import distinct_n, self_bleu
-from keras_vngpt.augmentation.variation import Variation, without_diacritics
 from keras_vngpt.data.readers import Conversation, read_conversations
 from keras_vngpt.data.splits import split
 from keras_vngpt.errors import UserError

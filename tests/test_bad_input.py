@@ -1,7 +1,6 @@
 """Bad input and damage: one line that says what is wrong, exit status 2, nothing half-written."""
 
 import json
-import re
 import runpy
 import shutil
 import sys
@@ -11,6 +10,7 @@ import pytest
 from conftest import SETTINGS, verb
 
 import keras_vngpt
+from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.errors import UserError
 
 
@@ -168,13 +168,16 @@ def test_a_terminal_without_vietnamese_letters_shows_which_they_are():
 
 
 @pytest.mark.parametrize(
-    "name", ["augment", "fit", "preview", "generate", "chat", "evaluate", "export"]
+    "line, fault",
+    [
+        ('{"request": "Chào"}', ':1: needs "request" or "requests", and "accept"'),
+        ('{"request": "Chào", "accept": "("}', ":1: missing ), unterminated subpattern"),
+        ('{"requests": ["Chào", 3], "accept": "a"}', ":1: a request must be text"),
+    ],
 )
-def test_help_teaches(name):
-    done = verb(name, "--help")
-    assert done.returncode == 0 and done.stderr == ""
-    assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
-    assert callable(getattr(keras_vngpt, name))
-    values = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\[true\|false\]|\S+\|\S+))?"
-    default = r"\[(?!VALUE|true\|false)[^\]]*\]"
-    assert re.findall(rf"^  (--[\w.]+){values}\s+{default}$", done.stdout, re.MULTILINE) == []
+def test_a_free_request_needs_a_regular_expression(tmp_path, line, fault):
+    path = tmp_path / "free.jsonl"
+    path.write_text(line, "utf-8")
+    with pytest.raises(UserError) as caught:
+        read_free_requests([str(path)])
+    assert caught.value.faults[0].startswith(f"{path}{fault}")

@@ -25,7 +25,7 @@ from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.beam.prepare import prepare_rows
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
-from keras_vngpt.data.packing import flow
+from keras_vngpt.data.packing import concatenate_and_split
 from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.sources import find_sources
@@ -325,7 +325,7 @@ def test_a_mixture_may_be_parted_by_a_column(tmp_path):
 def test_sources_have_their_shares_whatever_their_sizes():
     ids = np.repeat(np.arange(100), 8)
     columns = {"token_ids": ids, "target": ids, "sample_weight": np.ones(800)}
-    rows = flow(columns, np.full(100, 8), 8)
+    rows = concatenate_and_split(columns, np.full(100, 8), 8)
     mixture = Mixture((90, 10), (0.25, 0.75))  # the small one is read many times
 
     def drawn(start, stop):
@@ -344,9 +344,9 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
     (tmp_path / "a.txt").write_text("một")
     (tmp_path / "b.txt").write_text("hai")
     faults = []
-    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], [".txt"], faults)
+    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], faults)
     assert [s.share for s in sources] == [0.7, 0.3] and not faults
-    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], [".txt"], faults)
+    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], faults)
     assert "needs a share too" in faults[0]
 
 

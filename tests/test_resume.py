@@ -93,11 +93,15 @@ def training(folder, n_states=1):
         process.communicate()
 
 
-def test_sigterm_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole):
+@pytest.mark.parametrize(
+    "number, status",
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_a_signal_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole, number, status):
     with training(tmp_path) as (process, path):
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         said = "".join(process.communicate(timeout=60))
-    assert process.returncode == 143, said
+    assert process.returncode == status, said
     assert "saved at step" in said and "The same command goes on from here" in said
     assert verb("fit", "--config", path).returncode == 0
     assert same(tmp_path / "run", whole)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras_vngpt.data.cleaning import without_control
 from keras_vngpt.data.formats import read_records
-from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
+from keras_vngpt.data.sources import TABLES, TFDS, find_sources, kind
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
 from keras_vngpt.text.system_text import with_system, without_system
@@ -75,11 +75,6 @@ class Columns:
     split: str | None = None
 
 
-def find_documents(patterns, faults):
-    """The sources of documents: `find_sources` with all formats."""
-    return find_sources(patterns, (*TEXT, *TABLES, *DUMPS), faults)
-
-
 def stream_documents(source, faults, columns=Columns()):  # noqa: B008
     """The documents of a source, one after another.
 
@@ -130,7 +125,7 @@ def read_documents(patterns, column="text"):
         >>> documents = read_documents(["truyen/*.txt"])
     """
     faults = []
-    sources = find_documents(patterns, faults)
+    sources = find_sources(patterns, faults)
     columns = Columns(text=column)
     documents = [d for s in sources for d in stream_documents(s, faults, columns)]
     if faults:
@@ -159,7 +154,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         >>> conversations = read_conversations(["hoi_dap.csv"])
     """
     conversations, faults = [], []
-    sources = find_sources(patterns, TABLES, faults)
+    sources = find_sources(patterns, faults, TABLES)
     for path in (path for source in sources for path in source.paths):
         n_before = len(conversations) + len(faults)
         for place, record in read_records(path, faults):
@@ -189,8 +184,8 @@ class MissingColumn(ValueError):
 
 def _text(record, name):
     """The text of a record; a `ValueError` says what is wrong with it."""
-    if not _is_object(record) or name not in record:
-        has = _names(record) if _is_object(record) else _excerpt(record)
+    if not isinstance(record, dict) or name not in record:
+        has = _names(record) if isinstance(record, dict) else _excerpt(record)
         raise MissingColumn(f'needs text in "{name}", has {has}')
     if not isinstance(record[name], str):
         raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
@@ -201,7 +196,7 @@ def _text(record, name):
 
 def _turns(record, columns):
     """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
-    if not _is_object(record):
+    if not isinstance(record, dict):
         raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
     pairs = COLUMN_NAMES
     if columns.request or columns.response:
@@ -278,10 +273,6 @@ def _names(record):
     names = [str(name) for name in record]
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join([*names[:SHOWN], *more]) or "nothing"
-
-
-def _is_object(record):
-    return isinstance(record, dict)
 
 
 def _is_half(text):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_vngpt.console import Progress
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.packing import best_fit, flow, one_a_row
+from keras_vngpt.data.packing import best_fit, concatenate_and_split, one_a_row
 from keras_vngpt.errors import UserError
 
 BATCH = 512  # conversations that are tokenised at once
@@ -58,7 +58,7 @@ def prepare_documents(documents, preprocessor, packs=True):
     if not preprocessor.control_ids[0]:  # without [BOS] nothing predicts the first token
         first = columns["token_ids"][np.cumsum(sizes) - sizes]
         n_bytes -= sum(len(preprocessor.tokenizer.id_to_token(int(i))) for i in first)
-    pack = flow if packs else one_a_row
+    pack = concatenate_and_split if packs else one_a_row
     return Prepared(pack(columns, sizes, preprocessor.sequence_length), n_bytes)
 
 

@@ -26,7 +26,7 @@ from keras_vngpt.families import FAMILIES, family_of_preset
 from keras_vngpt.files import atomic_write, locked
 from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.sizes import PRESETS
-from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
+from keras_vngpt.runs.run import Run, write_jsonl, write_text
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.tokenizer_training import train_tokenizer
@@ -183,7 +183,9 @@ def make_run(run, values, settings, prepared):
         for task in settings.tasks:
             for name, conversations in found[task.name].asked.items():
                 file = partial / "work" / task.name / f"{name}.jsonl"
-                write_jsonl(file, as_records(conversations))
+                write_jsonl(file, map(vars, conversations))
+            if free := found[task.name].free:
+                write_jsonl(partial / "work" / task.name / "free.jsonl", free)
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
         prompts["turns"] = max(f.turns for f in found.values())

@@ -178,13 +178,8 @@ def read_jsonl(path):
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
 
 
-def as_records(conversations):
-    """Conversations for `write_jsonl`."""
-    return [vars(c) for c in conversations]
-
-
 def as_conversations(records):
-    """What `as_records` made, from `read_jsonl`."""
+    """Conversations that were written as their fields, from `read_jsonl`."""
     return [
         Conversation(**{**r, "prompts": tuple(r["prompts"]), "responses": tuple(r["responses"])})
         for r in records
