@@ -50,8 +50,8 @@ def check(settings):
         }
         figures |= {f"{task.name}.{kind}": len(lines) for kind, lines in kinds.items()}
         is_clean = not any((*cuts.values(), *kinds.values(), _held_out(requests)))
-        what = "nothing" if is_clean else "as follows"
-        print(f"{task.name}: to look at, and not learned: {what}")
+        what = "contradictions, duplicates, and what is not learned"
+        print(f"{task.name}: {what}{': none' * is_clean}")
         _print("one request, two answers: one of them is learned", kinds["contradictions"])
         _print("twice the same", kinds["duplicates"])
         _print_held_out(requests, kinds["unanswerable"])
