@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -85,3 +86,19 @@ def test_both_notebooks_are_set_up_alike():
         for name in NAMES
     )
     assert first == second
+
+
+@pytest.mark.parametrize(
+    "capability, dtype",
+    [(None, "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16")],
+)
+def test_the_first_cell_takes_the_precision_that_the_gpu_has(capability, dtype):
+    """A T4 is of capability 7.5."""
+    (setup,) = (cell.source for cell in read("quickstart").cells if cell.id == "setup")
+    details = {"compute_capability": capability, "device_name": "T4"}
+    experimental = SimpleNamespace(get_device_details=lambda gpu: details)
+    gpus = [] if capability is None else ["gpu"]
+    config = SimpleNamespace(list_physical_devices=lambda _: gpus, experimental=experimental)
+    names = {"tf": SimpleNamespace(config=config)}
+    exec(setup[setup.index("gpus =") :], names)
+    assert names["dtype"] == dtype
