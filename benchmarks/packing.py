@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
-from keras_vngpt.data.packing import fill_gaps
+from keras_vngpt.data.packing import fill_with_replay
 from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.data.tokenise_and_pack import prepare_conversations, prepare_documents
 from keras_vngpt.tasks.finetune import FEW_ROWS
@@ -52,7 +52,7 @@ def main():
         sizes = np.random.default_rng(0).permutation(sizes)
         batches = [sizes[i : i + BATCH] for i in range(0, len(sizes), BATCH)]
         padded = sizes.sum() / sum(len(b) * b.max() for b in batches)
-        filled = fill_gaps(rows, text, 0.1, tokenizer.start_token_id)
+        filled = fill_with_replay(rows, text, 0.1, tokenizer.start_token_id)
         empty = int(np.sum(~rows["sample_weight"].any(axis=1)))
         print(
             f"| {Path(path).name} | {len(conversations):,} | {prepared.passes} | {len(rows):,} "

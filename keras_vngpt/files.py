@@ -17,8 +17,12 @@ CHECKSUMS = "checksums.json"  # of a folder
 
 
 @contextmanager
-def locked(path):
+def locked(path, waits=False):
     """Hold a lock on a file or a folder, against the other processes of this machine.
+
+    Args:
+        path: str or Path.
+        waits: bool, whether to wait for another process that holds it.
 
     Raises:
         UserError: another process holds it.
@@ -28,7 +32,11 @@ def locked(path):
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"{path}: another process is at work on it") from None
+        fault = f"{path}: another process is at work on it"
+        if not waits:
+            raise UserError(fault) from None
+        print(f"{fault}; waiting")
+        lock.acquire()
     try:
         yield
     finally:

@@ -51,7 +51,7 @@ def main():
     from keras_vngpt.data.pipeline import normalized, with_soft_share
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
-    from keras_vngpt.training.devices import make_devices, replicas
+    from keras_vngpt.training.devices import replicas
     from keras_vngpt.training.optimizers import LossScale, make_optimizer
     from keras_vngpt.training.recipe.ngrams import NGrams
     from keras_vngpt.training.trainer import Trainer
@@ -64,7 +64,8 @@ def main():
         tf.nest.map_structure(lambda *a: np.concatenate(a), *parts)
         for parts in zip(*triples(given.steps), strict=True)
     )
-    make_devices(given.replicas)
+    logical = [tf.config.LogicalDeviceConfiguration()] * given.replicas
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
     with replicas(given.replicas):
         backbone = VnGPTBackbone(
             VOCABULARY, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=24,

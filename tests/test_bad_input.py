@@ -1,7 +1,6 @@
 """Bad input and damage: one line that says what is wrong, exit status 2, nothing half-written."""
 
 import json
-import re
 import runpy
 import shutil
 import sys
@@ -165,16 +164,3 @@ def test_a_terminal_without_vietnamese_letters_shows_which_they_are():
     done = verb("generate", "--help", env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert r"B\u1eadt qu\u1ea1t" in done.stdout
-
-
-@pytest.mark.parametrize(
-    "name", ["augment", "fit", "preview", "generate", "chat", "evaluate", "export"]
-)
-def test_help_teaches(name):
-    done = verb(name, "--help")
-    assert done.returncode == 0 and done.stderr == ""
-    assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
-    assert callable(getattr(keras_vngpt, name))
-    values = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\[true\|false\]|\S+\|\S+))?"
-    default = r"\[(?!VALUE|true\|false)[^\]]*\]"
-    assert re.findall(rf"^  (--[\w.]+){values}\s+{default}$", done.stdout, re.MULTILINE) == []

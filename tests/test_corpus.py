@@ -25,7 +25,7 @@ from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.beam.prepare import prepare_rows
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
-from keras_vngpt.data.packing import flow
+from keras_vngpt.data.packing import concatenate_and_split
 from keras_vngpt.data.pipeline import TURNS, training_batches
 from keras_vngpt.data.readers import Columns, read_conversations, read_documents
 from keras_vngpt.data.sources import find_sources
@@ -33,6 +33,7 @@ from keras_vngpt.data.tokenise_and_pack import prepare_conversations, prepare_do
 from keras_vngpt.errors import UserError
 from keras_vngpt.runs.prepare import prepare, read_all
 from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.tasks.pretrain import CleanSettings
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 TEXTS = ["Sáng nay trời mưa.\nCả nhà ở trong bếp.", "Chợ họp từ sớm.", 'Bà nói: "ăn đi", rồi cười.']
@@ -185,9 +186,8 @@ def test_each_step_of_cleaning_takes_out_its_own_and_can_be_turned_off(step):
     removed = cleaner.removed[name]
     assert removed.bytes == len(text.encode()) - len((mended or "").encode())
     assert removed.documents == (mended is None)
-    off = Cleaner(
-        **{step: type(cleaner.settings[step])()}, **{"near": 0} if step == "exact" else {}
-    )
+    nothing = type(getattr(CleanSettings(), step))()
+    off = Cleaner(**{step: nothing}, **{"near": 0} if step == "exact" else {})
     assert list(off([LONG, text])) == [LONG, text] and name not in off.removed
 
 
@@ -325,7 +325,7 @@ def test_a_mixture_may_be_parted_by_a_column(tmp_path):
 def test_sources_have_their_shares_whatever_their_sizes():
     ids = np.repeat(np.arange(100), 8)
     columns = {"token_ids": ids, "target": ids, "sample_weight": np.ones(800)}
-    rows = flow(columns, np.full(100, 8), 8)
+    rows = concatenate_and_split(columns, np.full(100, 8), 8)
     mixture = Mixture((90, 10), (0.25, 0.75))  # the small one is read many times
 
     def drawn(start, stop):
@@ -344,9 +344,9 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
     (tmp_path / "a.txt").write_text("một")
     (tmp_path / "b.txt").write_text("hai")
     faults = []
-    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], [".txt"], faults)
+    sources = find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt:.3"], faults)
     assert [s.share for s in sources] == [0.7, 0.3] and not faults
-    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], [".txt"], faults)
+    find_sources([f"{tmp_path}/a.txt:0.7", f"{tmp_path}/b.txt"], faults)
     assert "needs a share too" in faults[0]
 
 

@@ -1,6 +1,7 @@
 """Readers, splits, rows and their order."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from conftest import ROOT
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.packing import best_fit, fill_gaps, flow, one_a_row
+from keras_vngpt.data.packing import best_fit, concatenate_and_split, fill_with_replay, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.splits import split
@@ -19,6 +20,8 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.samples import home_commands
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.plan import Plan
+
+PLAIN = {c.key for c in home_commands.combinations()}
 
 
 def write(path, content):
@@ -130,7 +133,7 @@ def triples_of(lengths):
 
 
 def test_flow_fills_every_row_and_loses_nothing():
-    rows = flow(*triples_of([5, 3, 9]), 4)
+    rows = concatenate_and_split(*triples_of([5, 3, 9]), 4)
     assert rows["token_ids"].tolist() == [
         [1, 1, 1, 1],
         [1, 2, 2, 2],
@@ -146,7 +149,7 @@ def test_flow_fills_every_row_and_loses_nothing():
 
 def test_ids_beyond_two_bytes_stay_what_they_are_also_where_they_are_targets_alone():
     columns, sizes = triples_of([3, 2])
-    rows = flow({**columns, "target": columns["target"] + 151_645}, sizes, 5)
+    rows = concatenate_and_split({**columns, "target": columns["target"] + 151_645}, sizes, 5)
     assert rows["target"].tolist() == [[151_646] * 3 + [151_647] * 2]
 
 
@@ -180,8 +183,8 @@ def test_text_fills_the_gaps_and_the_documents_stay_as_they_are():
     rows = best_fit(*triples_of([5, 3, 6, 8]), 8)
     columns, sizes = triples_of([5, 9, 40, 3])
     moved = {name: columns[name] + 100 for name in ("token_ids", "target")}
-    text = flow({**columns, **moved}, sizes, 6)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=103)
+    text = concatenate_and_split({**columns, **moved}, sizes, 6)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=103)
     is_gap = rows["segment_ids"] == 0
     assert is_gap.any() and filled.fill == 1
     for name, array in filled.columns.items():
@@ -198,8 +201,8 @@ def test_a_gap_never_sees_its_row_nor_two_pieces_of_text_each_other(seed):
     generator = np.random.default_rng(seed)
     rows = best_fit(*triples_of(generator.integers(1, 17, 40)), 16)
     columns, sizes = triples_of(generator.integers(3, 30, generator.integers(1, 6)))
-    text = flow(columns, sizes, 8)
-    filled = fill_gaps(rows, text, 0.5, start_token_id=999)
+    text = concatenate_and_split(columns, sizes, 8)
+    filled = fill_with_replay(rows, text, 0.5, start_token_id=999)
     assert (filled["segment_ids"] > 0).all() and filled["segment_ids"].max() < 17
     for own, segments, tokens in zip(
         rows["segment_ids"], filled["segment_ids"], filled["token_ids"], strict=True
@@ -238,13 +241,13 @@ def steps(rows, start, stop, seed=0):
 
 
 def test_the_order_depends_on_seed_and_step_alone():
-    rows = flow(*triples_of([40] * 5), 8)
+    rows = concatenate_and_split(*triples_of([40] * 5), 8)
     assert steps(rows, 0, 30)[13:] == steps(rows, 13, 30)
     assert steps(rows, 0, 30, seed=1) != steps(rows, 0, 30)
 
 
 def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
-    rows = flow(*triples_of([8] * 10), 8)
+    rows = concatenate_and_split(*triples_of([8] * 10), 8)
     firsts = [[row[0] for batch, _ in steps(rows, s, s + 5) for row in batch] for s in (0, 5)]
     assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(1, 11))
     assert firsts[0] != firsts[1]
@@ -254,7 +257,7 @@ def test_every_pass_sees_every_row_once_in_an_order_of_its_own():
 
 def test_a_column_of_a_task_is_an_input_of_the_step(tmp_path):
     columns, sizes = triples_of([5, 3, 9])
-    rows = flow({**columns, "margin": columns["token_ids"] / 2}, sizes, 4)
+    rows = concatenate_and_split({**columns, "margin": columns["token_ids"] / 2}, sizes, 4)
     rows.save(tmp_path / "rows")
     for x, _, _ in training_batches(PackedDataset.load(tmp_path / "rows"), 2, 0, 0, 3):
         assert x["margin"].dtype == "float32"
@@ -269,33 +272,50 @@ def test_a_model_that_cannot_tell_documents_apart_gets_each_in_a_row_by_itself()
     assert rows["segment_ids"].max() == 1 and rows.tokens == 17
 
 
-def test_samples_are_what_their_grammar_makes():
-    examples = home_commands.generate()
-    train, test = home_commands.shipped()
-    shipped = {
-        name: read_conversations([f"samples:home_{name}.jsonl"]) for name in ("train", "test")
-    }
-    for name, made in (("train", train), ("test", test)):
-        assert sorted((c.prompts[0], c.responses[0]) for c in shipped[name]) == sorted(
-            (e.request, e.response) for e in made
+@pytest.fixture(scope="module")
+def samples():
+    """The training and the test samples, as their grammar makes them."""
+    return home_commands.shipped()
+
+
+def test_samples_are_what_their_grammar_makes(samples):
+    for name, made in zip(("train", "test"), samples, strict=True):
+        found = read_conversations([f"samples:home_{name}.jsonl"])
+        assert sorted((*c.prompts, *c.responses) for c in found) == sorted(
+            (*(request for request, _ in e.turns), *(response for _, response in e.turns))
+            for e in made
         )
-    assert not {e.combination for e in train} & {e.combination for e in test}
-    parts = [e.combination.split("/") for e in examples]
-    assert len({p[0] for p in parts}) >= 15 and len({p[1] for p in parts}) >= 10
+    assert home_commands.REFERENCE in samples[0]
+
+
+def test_test_samples_combine_what_training_shows_apart(samples):
+    train, test = ({e.combination for e in side} for side in samples)
+    assert not train & test
+    shown = {part for key in train & PLAIN for part in key.split("/")}
+    assert {part for key in test for part in key.split("/")} <= shown
+    # Nor does any other kind of training sample answer as a test sample would be answered.
+    answers = {e.response for e in samples[1] if not e.response.startswith("Để")}
+    assert not answers & {part for e in samples[0] for part in e.response.split(". ")}
+
+
+def test_a_sample_request_has_one_answer_however_it_is_typed(samples):
     answers = {}
-    for e in examples:
-        assert answers.setdefault(e.request.lower(), e.response) == e.response
-    pair = ("Bật quạt phòng ngủ lên mức 2", "Đã bật quạt phòng ngủ lên mức 2")
-    assert pair in [(e.request, e.response) for e in train]
+    for e in (*samples[0], *samples[1]):
+        assert answers.setdefault(tuple(p.lower() for p in e.prompts), e.response) == e.response
 
 
-def test_training_samples_show_every_value_that_decides_an_answer():
-    train, _ = home_commands.shipped()
-    told = [e.response for e in train if e.combination.endswith("/quá nhiệt độ")]
-    requests = [e.request for e in train if e.combination == "máy lạnh/phòng trẻ em/quá nhiệt độ"]
-    assert told and requests
+def test_a_sample_claims_an_action_only_where_a_command_was_given(samples):
+    for e in samples[0]:
+        is_claim = e.response.startswith(("Đã", "Sẽ"))
+        if e.combination in home_commands.MORE and e.combination != "turns":
+            assert is_claim == (e.combination in ("every device", "two actions")), e
+
+
+def test_training_samples_show_every_value_that_decides_an_answer(samples):
+    key = "máy lạnh/phòng trẻ em/quá nhiệt độ"
+    requests = [e.request for e in samples[0] if e.combination == key]
     for degrees in (*range(5, 16), *range(31, 46)):
-        assert any(f" {degrees} độ" in request for request in requests)
+        assert any(re.search(rf"\b{degrees} ?(độ|do|°)", r.lower()) for r in requests), degrees
 
 
 def test_prose_is_long_and_varied(texts):

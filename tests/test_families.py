@@ -7,6 +7,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+from hub_models import make_gpt2, make_qwen3
 
 import keras_vngpt
 from keras_vngpt.data.pipeline import evaluation_batches
@@ -22,35 +23,6 @@ from keras_vngpt.training.trainer import Trainer
 PAIRS = [Conversation((f"số {i}",), (f"là {i}",), "") for i in range(40)]
 
 
-def byte_pieces():
-    """The letters that byte-level tokenizers write bytes with."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
-
-
-def make_gpt2(length=48):
-    vocabulary = {piece: i for i, piece in enumerate([*byte_pieces(), "ab", "<|endoftext|>"])}
-    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary, ["a b"])
-    preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=length)
-    backbone = keras_hub.models.GPT2Backbone(
-        len(vocabulary), num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64,
-        max_sequence_length=length,
-    )  # fmt: skip
-    return keras_hub.models.GPT2CausalLM(backbone, preprocessor)
-
-
-def make_qwen3(length=48):
-    pieces = [*byte_pieces(), "ab", "<|im_end|>", "<|endoftext|>"]
-    vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    tokenizer = keras_hub.models.Qwen3Tokenizer(vocabulary, ["a b"])
-    preprocessor = keras_hub.models.Qwen3CausalLMPreprocessor(tokenizer, sequence_length=length)
-    backbone = keras_hub.models.Qwen3Backbone(
-        vocabulary_size=len(vocabulary), num_layers=2, num_query_heads=2, num_key_value_heads=1,
-        head_dim=16, hidden_dim=32, intermediate_dim=64, tie_word_embeddings=False,
-    )  # fmt: skip
-    return keras_hub.models.Qwen3CausalLM(backbone, preprocessor)
-
-
 @pytest.fixture(scope="module", params=[make_gpt2, make_qwen3])
 def preset(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("preset") / "other"
@@ -61,8 +33,7 @@ def preset(request, tmp_path_factory):
 def rows_of(model, length=24):
     """Requests as rows for a model, one a row, with weight on the responses."""
     family = FAMILIES["keras_hub"]
-    settings = FinetuneSettings(sequence_length=length)
-    preprocessor = family.preprocessor(model.preprocessor.tokenizer, settings, "request")
+    preprocessor = family.preprocessor(model.preprocessor.tokenizer, length, "request")
     return prepare_conversations(PAIRS, preprocessor, packs=family.takes_segments).rows
 
 
@@ -168,7 +139,7 @@ def test_a_preset_of_kerashub_goes_through_fit_evaluate_generate_and_export(pres
     assert metrics["finetune.rows"] == metrics["finetune.requests"]  # one a row
     assert family_of_preset(run / "finetune").name == "keras_hub"
     form = json.loads((run / "finetune" / "prompt.json").read_text())
-    assert form == {"prompt_format": "request", "separator": "\n"}
+    assert form == {"prompt_format": "request", "separator": "\n", "system": "", "turns": 1}
     figures = keras_vngpt.evaluate(run, data=[str(data)], text=[str(text)])
     assert figures["requests"] == 60 and figures["bits_per_byte"] > 0
     prompts = ["số 3?", "số 12?"]

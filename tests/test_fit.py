@@ -2,12 +2,9 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -174,38 +171,6 @@ def uninterrupted(tmp_path_factory):
     return path.with_suffix("")
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_weights(tmp_path, uninterrupted):
-    path = config(tmp_path / "cut.yaml", **LONG)
-    cut = path.with_suffix("")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keras_vngpt.fit", "--config", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        # A shell that puts the tests into the background has them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    states = cut / "work/pretrain/checkpoint"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not any(states.glob("step-*")):
-        time.sleep(0.02)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "saved at step" in said, said
-    again = verb("fit", "--config", path)
-    assert again.returncode == 0 and "going on from step" in again.stdout, again.stderr
-    a, b = (
-        keras_vngpt.VnGPTCausalLM.from_preset(str(folder / "pretrain")).get_weights()
-        for folder in (uninterrupted, cut)
-    )
-    for x, y in zip(a, b, strict=True):
-        assert x.tobytes() == y.tobytes()
-    assert evaluations(cut) == evaluations(uninterrupted)
-
-
 def evaluations(run):
     """The steps of the validations, and those of the samples: as many."""
     validated = [row[1] for row in losses(run) if row[3]]
@@ -286,8 +251,8 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
         **columns,
     )
     said = capsys.readouterr().out
-    assert "inherited:  model.hidden_dim = 64" in said
-    assert "overridden: finetune.epochs = 1 (was 3" in said
+    assert "model.hidden_dim 64" in said.partition("other than by default:")[2]
+    assert "  finetune.epochs 1 (there 3" in said
     assert more.metrics["finetune.exact_match"] < 0.5 and "held out is never learned" in said
     assert keras_vngpt.evaluate(more, data=[str(data)])["requests"] == 60
     with pytest.raises(UserError, match="missing column: .* --request_column and"):
@@ -346,7 +311,7 @@ def test_a_run_of_the_version_before_opens_as_it_did(run, tmp_path, capsys):
         folder=str(tmp_path), name="more", init=str(old), skip=["pretrain", "export"], **given
     )
     said = capsys.readouterr().out
-    assert "inherited:  finetune.gradient_accumulation_steps = 1" in said
+    assert f"init: the settings of {old}, except" in said
     assert "no longer a setting" not in said and more.metrics["finetune.steps"] > 0
 
 
@@ -368,8 +333,14 @@ def test_two_devices_train_what_one_trains(tmp_path):
     found = []
     for n in (1, 2):
         path = config(tmp_path / f"of{n}.yaml", devices=n, **more)
-        done = verb("fit", "--config", path)
-        assert done.returncode == 0, done.stderr
+        code = (  # a processor in so many parts takes the place of GPUs
+            "import keras_vngpt, tensorflow as tf\n"
+            "(cpu,) = tf.config.list_physical_devices('CPU')\n"
+            f"parts = [tf.config.LogicalDeviceConfiguration()] * {n}\n"
+            "tf.config.set_logical_device_configuration(cpu, parts)\n"
+            f"keras_vngpt.fit({str(path)!r})"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
         found.append([float(row[2] or row[3]) for row in losses(path.with_suffix(""))])
     np.testing.assert_allclose(*found, rtol=1e-3)
 

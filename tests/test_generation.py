@@ -87,8 +87,10 @@ def test_equal_seeds_give_equal_texts_and_others_do_not(generator):
 
 
 def test_conversation_ids_are_those_of_training(generator, preprocessor):
-    x = {"prompts": [["Bật đèn", "Tắt đi"]], "responses": [["Đã bật", "?"]]}
-    trained = preprocessor.documents(x)[0][0].numpy().tolist()
+    trained, _, _ = preprocessor(
+        {"prompts": [["Bật đèn", "Tắt đi"]], "responses": [["Đã bật", "?"]]}
+    )
+    trained = trained["token_ids"][0].numpy().tolist()
     ids = generator.conversation_ids(["Bật đèn", "Tắt đi"], ["Đã bật"])
     assert trained[: len(ids)] == ids
 
@@ -376,8 +378,9 @@ def test_a_preset_of_version_0_1_is_prompted_as_its_folders_name_says(small, tok
         preprocessor = json.loads(file.read_text("utf-8"))
         preprocessor["config"].pop("prompt_format", None)
         file.write_text(json.dumps(preprocessor), "utf-8")
-        last = int(load_generator(tmp_path / name).tokenize(["a"])[0, -1])
+        generator = load_generator(tmp_path / name)  # its tf.function holds it weakly
+        last = int(generator.tokenize(["a"])[0, -1])
         assert (last == tokenizer.sep_token_id) == (name == "finetune")
         preprocessor["config"]["prompt_format"] = "text"
         file.write_text(json.dumps(preprocessor), "utf-8")
-        assert prompt_form(tmp_path / name, model) == {}  # the preprocessor says it
+        assert prompt_form(tmp_path / name, model)["prompt_format"] == "text"  # as it says

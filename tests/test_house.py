@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import keras_vngpt
 from keras_vngpt.tasks import TASKS
 
 PACKAGE = ROOT / "keras_vngpt"
@@ -111,7 +113,7 @@ def test_public_names_need_no_tensorflow_until_they_are_used():
 
 
 @pytest.mark.parametrize("name", "augment fit preview generate chat evaluate export".split())
-def test_help_needs_no_tensorflow(name):
+def test_help_teaches_and_needs_no_tensorflow(name):
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['{name}', '--help']\n"
@@ -121,7 +123,14 @@ def test_help_needs_no_tensorflow(name):
         "    assert end.code == 0\n"
         "assert not {'tensorflow', 'keras', 'pyarrow', 'matplotlib'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert f"python -m keras_vngpt.{name}" in done.stdout and "Example" not in done.stdout
+    assert callable(getattr(keras_vngpt, name))
+    values = r"(?: (?:[A-Z]+|\[VALUE \.\.\.\]|\[true\|false\]|\S+\|\S+))?"
+    default = r"\[(?!VALUE|true\|false)[^\]]*\]"
+    assert re.findall(rf"^  (--[\w.]+){values}\s+{default}$", done.stdout, re.MULTILINE) == []
 
 
 def test_every_file_begins_with_a_sentence_about_it():

@@ -2,10 +2,10 @@
 
 import json
 
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+from hub_models import FEW, make_gpt2, make_qwen3
 
 import keras_vngpt
 from keras_vngpt.errors import UserError
@@ -13,34 +13,10 @@ from keras_vngpt.generation.loading import load_generator
 from keras_vngpt.generation.model_generator import ModelGenerator
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 
-WORDS = ["a", "b", "c", "ab", "Ġ", "Ġa", "Ġb", "Ġc", "Ġab"]
-
-
-def make_gpt2():
-    vocabulary = {piece: i for i, piece in enumerate(["!", *WORDS, "<|endoftext|>"])}
-    merges = ["a b", "Ġ a", "Ġ b", "Ġ c", "Ġa b"]
-    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary, merges)
-    preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=32)
-    sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
-    backbone = keras_hub.models.GPT2Backbone(len(vocabulary), max_sequence_length=32, **sizes)
-    return keras_hub.models.GPT2CausalLM(backbone, preprocessor)
-
-
-def make_qwen3():
-    """No start token, no learned positions, grouped keys, a padding that is no 0."""
-    vocabulary = {piece: i for i, piece in enumerate([*WORDS, "!", "<|im_end|>", "<|endoftext|>"])}
-    tokenizer = keras_hub.models.Qwen3Tokenizer(vocabulary, ["a b", "Ġ a", "Ġ b", "Ġ c", "Ġa b"])
-    preprocessor = keras_hub.models.Qwen3CausalLMPreprocessor(tokenizer, sequence_length=32)
-    backbone = keras_hub.models.Qwen3Backbone(
-        vocabulary_size=len(vocabulary), num_layers=2, num_query_heads=4, num_key_value_heads=2,
-        head_dim=8, hidden_dim=32, intermediate_dim=64, tie_word_embeddings=True,
-    )  # fmt: skip
-    return keras_hub.models.Qwen3CausalLM(backbone, preprocessor)
-
 
 @pytest.mark.parametrize("make", [make_gpt2, pytest.param(make_qwen3, marks=pytest.mark.slow)])
 def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, tmp_path):
-    model = make()
+    model = make(FEW)
     for weight in model.weights:
         weight.assign(weight + np.random.default_rng(0).normal(size=weight.shape) * 0.3)
     model.save_to_preset(str(tmp_path / "preset"))
@@ -70,7 +46,7 @@ def test_other_models_of_kerashub_answer_from_an_export_as_by_themselves(make, t
 
 @pytest.mark.parametrize("form", [{"prompt_format": "request", "separator": " c"}, None])
 def test_a_preset_says_what_stands_between_request_and_response(form, tmp_path):
-    model = make_gpt2()
+    model = make_gpt2(FEW)
     model.save_to_preset(str(tmp_path))
     if form:
         (tmp_path / "prompt.json").write_text(json.dumps(form))

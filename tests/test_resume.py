@@ -93,11 +93,15 @@ def training(folder, n_states=1):
         process.communicate()
 
 
-def test_sigterm_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole):
+@pytest.mark.parametrize(
+    "number, status",
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_a_signal_saves_says_how_to_go_on_and_is_gone_on_from(tmp_path, whole, number, status):
     with training(tmp_path) as (process, path):
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         said = "".join(process.communicate(timeout=60))
-    assert process.returncode == 143, said
+    assert process.returncode == status, said
     assert "saved at step" in said and "The same command goes on from here" in said
     assert verb("fit", "--config", path).returncode == 0
     assert same(tmp_path / "run", whole)
@@ -137,8 +141,7 @@ def test_damaged_states_are_passed_over_and_so_many_are_kept(tmp_path, whole):
     shutil.rmtree(run)
     shutil.move(copy, run)
     older.write_bytes(older.read_bytes()[:-1])
-    last.unlink()
-    last.mkdir()
+    last.write_bytes(b"")
     done = verb("fit", "--config", path)
     assert done.returncode == 0 and done.stdout.count("passed over") == 2
     assert "no saved state is good: this task begins anew" in done.stdout
@@ -157,28 +160,15 @@ def test_a_state_keeps_every_bit(tmp_path, dtype):
     assert second.shape == () and second == 7 and notes == {"note": 0.1}
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_training_ends_where_the_figures_are_not_finite(tmp_path, stage):
-    data = tmp_path / "qa.csv"
-    lines = [f"Số {i} là gì?,Là số {i}" for i in range(99)]
-    data.write_text("request,response\n" + "\n".join(lines))
-    other = {"pretrain": "finetune", "finetune": "pretrain"}[stage]
+def test_training_ends_where_the_figures_are_not_finite(tmp_path):
     divergent = {"learning_rate": 1e6, "weight_decay": 1e3, "warmup": 0, "epochs": 10}
-    settings = {**TINY, "skip": [other, "evaluate", "export"], "tokenizer": {}}
-    settings[stage] = {**TINY["pretrain"], **divergent}
-    settings["finetune"] = {**settings.get("finetune", {}), "data": [str(data)]}
-    with pytest.raises(UserError) as caught:
-        keras_vngpt.fit(folder=str(tmp_path), name="run", **settings)
-    line = str(caught.value)
-    assert re.search(
-        r"the gradients are not finite, \d+ steps in a row, the last one step \d+", line
+    settings = {**TINY, "pretrain": {**TINY["pretrain"], **divergent}}
+    line = (
+        r"the gradients are not finite, \d+ steps in a row, the last one step \d+ \(learning rate "
+        r"[\d.]+e\+0[56]\)\. .* try a smaller pretrain.learning_rate"
     )
-    assert re.search(r"\(learning rate [\d.]+e\+0[56]\)", line) and "\n" not in line
-    if stage == "pretrain":
-        assert re.search(r'samples/prose/\w+\.txt \("\w+', line), line
-    else:
-        places = re.findall(rf"{data}:(\d+)", line)
-        assert places and all(2 <= int(place) <= 100 for place in places)
+    with pytest.raises(UserError, match=line):
+        keras_vngpt.fit(folder=str(tmp_path), name="run", **settings)
 
 
 def test_a_batch_that_is_not_finite_is_left_out_and_training_goes_on(tmp_path, monkeypatch, capsys):
@@ -219,9 +209,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, whole):
         assert process.returncode == 2, said + fault
         # TensorFlow's own notices aside.
         (line,) = [t for t in fault.splitlines() if not re.match(r"[IWE]\d{4} ", t)]
-        assert line.startswith(f"{disk}: the disk is full: ")
-        # What it was that no longer fitted, a state or a line of the curve, is a matter of chance.
-        assert "MB are free" in fault and "the same command goes on" in fault
+        assert re.match(rf"{disk}: the disk is full, [\d.]+ MB are free. .* last checkpoint", line)
         (disk / "filler").unlink()
         done = verb("fit", "--config", path)
         assert done.returncode == 0 and "going on from step" in done.stdout, done.stderr

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
+from keras_vngpt.data.tokenise_and_pack import tokenise
 
 PAD, UNK, BOS, SEP, EOS = range(5)
 
@@ -73,11 +74,18 @@ def test_later_turns_follow_and_every_response_is_scored(tokenizer, preprocessor
     assert (scored == EOS).sum() == 2
 
 
+def documents(tokenizer, x, length):
+    """The triples of requests or texts as they are packed, and the cuts."""
+    turns = (x["prompts"], x["responses"]) if isinstance(x, dict) else (None, [[t] for t in x])
+    ids = (texts and tokenise(texts, tokenizer) for texts in turns)
+    preprocessor = VnGPTCausalLMPreprocessor(tokenizer)  # a tf.function holds it weakly
+    return preprocessor.triples(*ids, length)
+
+
 def test_too_long_the_request_loses_its_beginning(tokenizer):
     request, response = "một hai ba bốn năm sáu bảy tám chín mười", "vâng ạ"
-    x = {"prompts": [request], "responses": [response]}
-    *_, cuts = VnGPTCausalLMPreprocessor(tokenizer, 32).documents(x, 14)
-    ids, target, weight, _ = VnGPTCausalLMPreprocessor(tokenizer, 32).documents(x, 14)
+    x = {"prompts": [[request]], "responses": [[response]]}
+    ids, target, _, cuts = documents(tokenizer, x, 14)
     ids = ids[0].numpy()
     whole = np.array(tokenizer(request))
     place = list(ids).index(SEP)
@@ -92,8 +100,8 @@ def test_too_long_the_request_loses_its_beginning(tokenizer):
 
 
 def test_a_response_that_does_not_fit_by_itself_is_cut_and_gets_no_eos(tokenizer):
-    x = {"prompts": ["Kể đi"], "responses": ["một hai ba bốn năm sáu bảy tám chín mười"]}
-    ids, target, weight, cuts = VnGPTCausalLMPreprocessor(tokenizer, 32).documents(x, 8)
+    x = {"prompts": [["Kể đi"]], "responses": [["một hai ba bốn năm sáu bảy tám chín mười"]]}
+    ids, target, weight, cuts = documents(tokenizer, x, 8)
     assert len(ids[0]) == 8 and ids[0].numpy()[:2].tolist() == [BOS, SEP]
     assert EOS not in target[0].numpy() and weight[0].numpy()[1:].all()
     assert int(cuts["responses cut"]) == 1
@@ -101,8 +109,8 @@ def test_a_response_that_does_not_fit_by_itself_is_cut_and_gets_no_eos(tokenizer
 
 def test_too_long_a_conversation_loses_its_oldest_turns(tokenizer):
     x = {"prompts": [["một", "hai", "ba"]], "responses": [["bốn", "năm", "sáu"]]}
-    n = len(VnGPTCausalLMPreprocessor(tokenizer, 64).documents(x, 64)[0][0])
-    ids, _, _, cuts = VnGPTCausalLMPreprocessor(tokenizer, 64).documents(x, n - 1)
+    n = len(documents(tokenizer, x, 64)[0][0])
+    ids, _, _, cuts = documents(tokenizer, x, n - 1)
     assert (ids[0].numpy() == SEP).sum() == 2 and int(cuts["turns dropped"]) == 1
 
 
@@ -130,8 +138,8 @@ def test_documents_are_the_rows_without_their_padding(tokenizer, length):
     }
     for x in (turns, ["Một hai ba bốn năm sáu", "", "Bảy"]):
         rows, target, weight = preprocessor(x)
-        documents = preprocessor.documents(x, length)
-        for row, document in zip((rows["token_ids"], target, weight), documents, strict=False):
+        found = documents(tokenizer, x, length)
+        for row, document in zip((rows["token_ids"], target, weight), found, strict=False):
             np.testing.assert_array_equal(row, document.to_tensor(shape=[None, length]))
 
 

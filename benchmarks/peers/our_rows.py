@@ -10,7 +10,8 @@ from functools import partial
 from keras_vngpt import VnGPTCausalLMPreprocessor, train_tokenizer
 from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.corpus_shards import prepare_corpus
-from keras_vngpt.data.readers import find_documents, read_documents, stream_documents
+from keras_vngpt.data.readers import read_documents, stream_documents
+from keras_vngpt.data.sources import find_sources
 from keras_vngpt.data.tokenise_and_pack import prepare_documents
 
 
@@ -21,7 +22,7 @@ def main(text, folder, length, vocabulary, sample, kind):
     begin = time.perf_counter()
     faults = []
     sides = prepare_corpus(
-        find_documents([text], faults),
+        find_sources([text], faults),
         lambda source: stream_documents(source, faults),
         Cleaner() if kind == "clean" else iter,
         partial(prepare_documents, preprocessor=preprocessor),

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources
+from keras_vngpt.data.sources import TFDS, find_sources
 from keras_vngpt.files import file_digest
 
 FORMAT = 3  # of the rows; another one prepares everything anew
@@ -39,5 +39,5 @@ def fingerprints_of(patterns):
     """The digest of every file that patterns mean, by its path."""
     # Rows that Beam prepared have a description that changes with them.
     patterns = [f"{p[5:]}/dataset_info.json" if p.startswith("rows:") else p for p in patterns]
-    sources = find_sources(patterns, (*TEXT, *TABLES, *DUMPS), [])
+    sources = find_sources(patterns, [])
     return {str(path): fingerprint_of_file(path) for s in sources for path in s.paths}

@@ -70,10 +70,6 @@ class Cleaner:
     def __init__(
         self, control=True, markup=True, lines=True, length=20, language="vi", exact=True, near=0.8
     ):
-        self.settings = dict(
-            control=control, markup=markup, lines=lines, length=length, language=language,
-            exact=exact, near=near,
-        )  # fmt: skip
         self._mends = {
             name: mend
             for name, mend, is_on in (

@@ -1,10 +1,18 @@
 """The requests of a set as a task reads them: checked, split into sides, none on two of them."""
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
+
+MOST_ASKED = 100  # of the requests that were trained on
+MOST_FACTS = 1_000  # requests of a set that is learned as a whole
+SHARE = 0.1  # of other sets, for each side that is held out
+FEW = 0.02  # of the conversations are as long: such a length is not learned
+SHOWN = 60  # characters of a system text in a message
 
 
 @dataclass
@@ -13,9 +21,28 @@ class Requests:
 
     Args:
         sides: dictionary by side, of lists of `Conversation`.
+        are_facts: bool, whether each request is a fact of its own: none of them is held out.
+        before: optional `Requests`, what the user's files hold, where the sides have more.
     """
 
     sides: dict = field(default_factory=dict)
+    are_facts: bool = False
+    before: "Requests | None" = None
+
+    @property
+    def own(self):
+        """What the user's files hold."""
+        return self.before or self
+
+    @property
+    def asked(self):
+        """What the model is asked at the end: lists of conversations by name."""
+        trained = self.own.sides["train"]
+        every = math.ceil(len(trained) / MOST_ASKED)
+        asked = {"test": self.test, "trained": trained[::every]}
+        if self.before:  # with requests to refuse
+            asked["validation"] = self.sides["validation"]
+        return {name: conversations for name, conversations in asked.items() if conversations}
 
     @property
     def texts(self):
@@ -24,8 +51,8 @@ class Requests:
 
     @property
     def prompts(self):
-        """Requests that are not trained on."""
-        return [c.prompts[0] for c in self.sides.get("validation", ())]
+        """Requests that are not trained on, without the system text."""
+        return [c.requests[0] for c in self.sides.get("validation", ())]
 
     @property
     def test(self):
@@ -34,9 +61,20 @@ class Requests:
 
     @property
     def system(self):
-        """The system text of all conversations that are trained on, if they have one."""
-        systems = {c.system for c in self.sides.get("train", ())}
-        return systems.pop() if len(systems) == 1 else ""
+        """The system text that most conversations are trained with; "" for none."""
+        ((system, _),) = self.systems.most_common(1) or [("", 0)]
+        return system
+
+    @property
+    def systems(self):
+        """How many conversations are trained with each system text, a `Counter`."""
+        return Counter(c.system for c in self.sides.get("train", ()))
+
+    @property
+    def turns(self):
+        """How long the conversations are that are learned, in turns; rare lengths do not count."""
+        lengths = sorted(len(c.prompts) for c in self.sides.get("train", ()))
+        return lengths[-1 - int(FEW * len(lengths))] if lengths else 1
 
 
 def find_requests(task, settings, faults):
@@ -74,17 +112,21 @@ def find_requests(task, settings, faults):
     columns = replace(columns, split=None)
     sides = {side: read(files, columns, side) for side, files in given.items() if files}
     by_column = {side: [i for i in items if i.side == side] for side in ("train", *HELD_OUT)}
+    learned = by_column["train"] if settings.split_column else items
+    are_facts = are_single_facts(learned)
+    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
+    default = 0.0 if are_facts else SHARE
+    shares = {side: default if share is None else share for side, share in shares.items()}
     if settings.split_column and items:
-        announce_split_column(name, settings, by_column, faults)
+        announce_split_column(name, settings, shares, by_column, faults)
     for side in HELD_OUT:
         if by_column[side]:
             sides[side] = sides.get(side, []) + by_column[side]
-    learned = by_column["train"] if settings.split_column else items
     given = {side: sides[side] for side in HELD_OUT if side in sides} | {"train": learned}
     kept = dict(zip(given, drop_overlap(given.values(), lambda c: c.asked), strict=True))
     if n := sum(map(len, given.values())) - sum(map(len, kept.values())):
         print(f"{name}: {n:,} requests stand on two sides: what is tested on is not learned")
-    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT if side not in sides}
+    shares = {side: share for side, share in shares.items() if side not in sides}
     parts = split(kept["train"], shares, lambda c: c.key)
     sides = {"validation": [], "test": []} | kept | parts
     if items and not sides["train"]:
@@ -92,10 +134,33 @@ def find_requests(task, settings, faults):
             f"{name}.data: of {len(items)} examples none is left to train on: all of them are "
             "held out too, or too few to split into training, validation and test"
         )
-    if sides["train"] and not sides["validation"]:
-        why = (
-            "too few requests to hold one out" if settings.validation_share else "none is held out"
+    found = Requests(sides, are_facts)
+    if len(found.systems) > 1:
+        most = f"{found.system[:SHOWN]!r}" if found.system else "none"
+        print(
+            f"{name}: the training data has {len(found.systems)} system texts; answers are asked "
+            f"for with the most common, {most} ({found.systems[found.system]:,} conversations)"
         )
-        print(f"{name}: {why}: validation is on what is trained")
-        sides["validation"] = sides["train"]
-    return Requests(sides)
+    return found
+
+
+def are_single_facts(conversations):
+    """Whether most requests of a small set have an answer of their own, and no others beside them.
+
+    What is held out of such a set is never learned: nothing else tells it.
+
+    Args:
+        conversations: list of `Conversation`.
+
+    Example:
+        >>> are_single_facts([Conversation(("Ở đâu?",), ("Số 5 Lê Lợi",), "a.csv:2")])
+        True
+    """
+    answers = Counter(c.responses for c in conversations)
+    groups = Counter(c.key for c in conversations)
+    alone = [
+        c
+        for c in conversations
+        if len(c.prompts) == 1 and answers[c.responses] == 1 and groups[c.key] == 1
+    ]
+    return len(conversations) <= MOST_FACTS and len(alone) > len(conversations) / 2

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keras_vngpt.data.cleaning import Cleaner
-from keras_vngpt.data.readers import Columns, find_documents, stream_documents
+from keras_vngpt.data.readers import Columns, stream_documents
+from keras_vngpt.data.sources import find_sources
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, in_part, side_of
 
 SAMPLE_BYTES = 2**24  # of the documents, for the tokenizer and the first look
@@ -37,7 +38,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, system = (), ""
+    test, asked, system, turns = (), {}, "", 1
 
     @property
     def prompts(self):
@@ -64,7 +65,7 @@ class PreparedRows:
     """
 
     folder: Path
-    texts, prompts, test, system = (), (), (), ""
+    texts, prompts, test, asked, system, turns = (), (), (), {}, "", 1
 
     @property
     def tokenizer(self):
@@ -97,12 +98,13 @@ def find_corpus(task, settings, faults):
     if not settings.data:
         faults.append(f"{name}.data: needs at least one file, folder or glob")
         return found
-    found.sources = find_documents(settings.data, faults)
+    found.sources = find_sources(settings.data, faults)
     for side in HELD_OUT:
-        found.given[side] = find_documents(getattr(settings, f"{side}_data"), faults)
+        found.given[side] = find_sources(getattr(settings, f"{side}_data"), faults)
         for source in found.given[side]:
             for text in found.stream(source, faults):
                 _hold_out(text, found, side)
+    shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
     if settings.split_column:
         of_side = {
             side: [replace(source, side=side) for source in found.sources]
@@ -112,13 +114,11 @@ def find_corpus(task, settings, faults):
             side: [s for s in sources if any(True for _ in found.stream(s))]
             for side, sources in of_side.items()
         }
-        announce_split_column(name, settings, has, faults)
+        announce_split_column(name, settings, shares, has, faults)
         found.sources = of_side["train"]
         for side in HELD_OUT:
             found.given[side] += has[side]
-    found.shares = {
-        side: getattr(settings, f"{side}_share") for side in HELD_OUT if not found.given[side]
-    }
+    found.shares = {side: share for side, share in shares.items() if not found.given[side]}
     mend = Cleaner(**vars(settings.clean)).mend
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         found.boundaries += [boundary] if boundary else []

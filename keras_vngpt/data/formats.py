@@ -9,7 +9,7 @@ import re
 import zlib
 from io import TextIOWrapper
 
-from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, kind
+from keras_vngpt.data.sources import DOCUMENTS, DUMPS, TEXT, TFDS, kind
 from keras_vngpt.errors import needs_extra
 
 csv.field_size_limit(2**31 - 1)  # a document may be a cell
@@ -41,8 +41,7 @@ def read_records(path, faults):
     readers |= dict.fromkeys(TEXT, _text) | dict.fromkeys(DUMPS, _wikipedia)
     reader = readers.get(kind(path))
     if reader is None:
-        known = " ".join((*TEXT, *TABLES, *DUMPS))
-        faults.append(f"{path}: {kind(path)} files are not read, but {known}")
+        faults.append(f"{path}: {kind(path)} files are not read, but {' '.join(DOCUMENTS)}")
         return
     try:
         yield from reader(path, faults)

@@ -7,7 +7,7 @@ import numpy as np
 from keras_vngpt.data.dataset import TRIPLE, PackedDataset
 
 
-def flow(columns, sizes, length):
+def concatenate_and_split(columns, sizes, length):
     """Documents one after another, cut into full rows: how text is packed.
 
     Args:
@@ -35,7 +35,7 @@ def best_fit(columns, sizes, length, passes=1):
     """Whole documents in as few rows as best-fit decreasing finds: how requests are packed.
 
     Args:
-        columns: as for `flow`.
+        columns: as for `concatenate_and_split`.
         sizes: int array, positions of each document, each at most `length`.
         length: int, positions in a row.
         passes: int, how often each document is packed.
@@ -67,7 +67,7 @@ def one_a_row(columns, sizes, length, passes=1):
     """Each document in a row by itself, for models that cannot tell documents apart.
 
     Args:
-        columns: as for `flow`.
+        columns: as for `concatenate_and_split`.
         sizes: int array, positions of each document; a longer one goes on in the next row.
         length: int, positions in a row.
         passes: int, how often each document is packed.
@@ -96,7 +96,7 @@ def _in_rows(columns, sizes, length, rows):
     return _dataset(packed, segments)
 
 
-def fill_gaps(rows, text, weight, start_token_id):
+def fill_with_replay(rows, text, weight, start_token_id):
     """Rows of requests with text where they would be empty.
 
     The text has segments of its own: what the documents of a row see is what they saw before.

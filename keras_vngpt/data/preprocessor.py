@@ -1,13 +1,13 @@
 """The one place that makes `(input, target, sample_weight)`."""
 
 import functools
-import itertools
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
+from keras_vngpt.text.system_text import with_system
 from keras_vngpt.text.tokenizer import VnGPTTokenizer
 
 
@@ -32,6 +32,9 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         prompt_format: what the model was trained on and is prompted with: "request"
             (`[BOS] REQ [SEP]`) or "text" (`[BOS] text`).
         separator: str, the text that stands for `[SEP]` where the tokenizer has none.
+        system: str, the text before requests that the model was trained with. The call takes
+            prompts as they are, with it; `generate_preprocess` puts it before them.
+        turns: int, how long the conversations were that the model was trained on.
         **kwargs: as for `keras_hub.models.CausalLMPreprocessor`.
 
     Call arguments:
@@ -58,6 +61,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         eos_weight=1.0,
         prompt_format="request",
         separator=None,
+        system="",
+        turns=1,
         **kwargs,
     ):
         if prompt_format not in ("request", "text"):
@@ -69,12 +74,14 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         self.eos_weight = eos_weight
         self.prompt_format = prompt_format
         self.separator = separator
+        self.system = system
+        self.turns = turns
 
     def build(self, input_shape):
         self.built = True  # the rows are put together below: nothing to build
 
     def get_config(self):
-        names = "eos_weight", "prompt_format", "separator"
+        names = "eos_weight", "prompt_format", "separator", "system", "turns"
         return super().get_config() | {name: getattr(self, name) for name in names}
 
     @property
@@ -98,7 +105,7 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         length = sequence_length or self.sequence_length
         turns, is_single = _as_turns(x)
         ids = [None if texts is None else self._tokenize(texts) for texts in turns]
-        token_ids, target, weight, _ = self._triples(*ids, length)
+        token_ids, target, weight, _ = self.triples(*ids, length)
         padding_mask = tf.ones_like(token_ids, "int32").to_tensor(shape=[None, length])
         token_ids, target = (
             ids.to_tensor(self.pad_token_id, shape=[None, length]) for ids in (token_ids, target)
@@ -110,38 +117,24 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         triple = ({"token_ids": token_ids, "padding_mask": padding_mask}, target, weight)
         return tf.nest.map_structure(lambda t: t[0], triple) if is_single else triple
 
-    def documents(self, x, sequence_length=None):
-        """The triples before padding, and what had to be cut.
-
-        Args:
-            x: as for the call, in batches.
-            sequence_length: int, the longest triple; `None` cuts nothing.
-
-        Returns:
-            `(token_ids, target, sample_weight, cuts)`: ragged [batch, (positions)] tensors, and a
-            dictionary of counts: requests and responses cut, turns dropped.
-        """
-        turns, _ = _as_turns(x)
-        ids = [None if texts is None else self._encode(texts) for texts in turns]
-        return self._triples(*ids, sequence_length or tf.int32.max // 2)
-
     @tf.function(reduce_retracing=True, autograph=False)
     def _tokenize(self, texts):
         """[batch, (turns)] strings to [batch, (turns), (ids)], in a graph."""
         return texts.with_values(self.tokenizer(texts.values))
 
-    def _encode(self, texts):
-        """The same outside of a graph, faster."""
-        if not hasattr(self.tokenizer, "encode"):
-            return self._tokenize(texts)
-        ids = self.tokenizer.encode(texts.values.numpy().tolist())
-        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
-        flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
-        return texts.with_values(tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False))
-
     @tf.function(reduce_retracing=True, autograph=False)
-    def _triples(self, prompts, responses, length):
-        """[batch, (turns), (ids)] to triples; `prompts` is `None` in the first stage."""
+    def triples(self, prompts, responses, length):
+        """The triples of token ids, before padding, and what had to be cut.
+
+        Args:
+            prompts: ragged int tensor [batch, (turns), (ids)]; `None` in the first stage.
+            responses: as `prompts`.
+            length: int, the longest triple.
+
+        Returns:
+            `(token_ids, target, sample_weight, cuts)`: ragged [batch, (positions)] tensors, and a
+            dictionary of counts: requests and responses cut, turns dropped.
+        """
         length = tf.cast(length, "int64")
         start_ids, separator_ids, end_ids = self.control_ids
         if prompts is None:
@@ -231,8 +224,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         """Prompts to padded ids: `[BOS] text`, or `[BOS] REQ [SEP]` for `{"prompts": ...}`.
 
         Args:
-            x: as for the call; `"responses"` is not needed. A prompt that is too long loses its
-                beginning.
+            x: as for the call, but prompts without the system text: it comes before them here;
+                `"responses"` is not needed. A prompt that is too long loses its beginning.
             sequence_length: int, the padded length; `self.sequence_length` by default.
 
         Returns:
@@ -241,6 +234,8 @@ class VnGPTCausalLMPreprocessor(CausalLMPreprocessor):
         length = sequence_length or self.sequence_length
         is_request = isinstance(x, dict)
         texts = tf.reshape(tf.convert_to_tensor(x["prompts"] if is_request else x), [-1])
+        if is_request:
+            texts = with_system(self.system, texts)
         token_ids = self._prompt_ids(texts, tf.constant(is_request), length)
         token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
         return {

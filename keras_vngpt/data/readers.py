@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from keras_vngpt.data.cleaning import without_control
 from keras_vngpt.data.formats import read_records
-from keras_vngpt.data.sources import DUMPS, TABLES, TEXT, TFDS, find_sources, kind
+from keras_vngpt.data.sources import TABLES, TFDS, find_sources, kind
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
+from keras_vngpt.text.system_text import with_system, without_system
 
 SHOWN = 12  # names of columns in a message
 COLUMN_HINTS = {  # of verbs with these settings
     'needs "request" and "response" or': "; --request_column and --response_column name others"
 }
-COLUMN_NAMES = (("request", "response"), ("prompt", "completion"))
+COLUMN_NAMES = (("request", "response"), ("prompt", "completion"), ("question", "answer"))
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
 }  # fmt: skip
@@ -46,6 +47,12 @@ class Conversation:
         return self.group or self.asked[-1]
 
     @property
+    def requests(self):
+        """The prompts without the system text."""
+        first, *rest = self.prompts
+        return (without_system(self.system, first), *rest)
+
+    @property
     def asked(self):
         """The prompts in one form of Unicode."""
         return tuple(unicodedata.normalize("NFC", prompt) for prompt in self.prompts)
@@ -66,11 +73,6 @@ class Columns:
     request: str | None = None
     response: str | None = None
     split: str | None = None
-
-
-def find_documents(patterns, faults):
-    """The sources of documents: `find_sources` with all formats."""
-    return find_sources(patterns, (*TEXT, *TABLES, *DUMPS), faults)
 
 
 def stream_documents(source, faults, columns=Columns()):  # noqa: B008
@@ -123,7 +125,7 @@ def read_documents(patterns, column="text"):
         >>> documents = read_documents(["truyen/*.txt"])
     """
     faults = []
-    sources = find_documents(patterns, faults)
+    sources = find_sources(patterns, faults)
     columns = Columns(text=column)
     documents = [d for s in sources for d in stream_documents(s, faults, columns)]
     if faults:
@@ -152,7 +154,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
         >>> conversations = read_conversations(["hoi_dap.csv"])
     """
     conversations, faults = [], []
-    sources = find_sources(patterns, TABLES, faults)
+    sources = find_sources(patterns, faults, TABLES)
     for path in (path for source in sources for path in source.paths):
         n_before = len(conversations) + len(faults)
         for place, record in read_records(path, faults):
@@ -182,8 +184,8 @@ class MissingColumn(ValueError):
 
 def _text(record, name):
     """The text of a record; a `ValueError` says what is wrong with it."""
-    if not _is_object(record) or name not in record:
-        has = _names(record) if _is_object(record) else _excerpt(record)
+    if not isinstance(record, dict) or name not in record:
+        has = _names(record) if isinstance(record, dict) else _excerpt(record)
         raise MissingColumn(f'needs text in "{name}", has {has}')
     if not isinstance(record[name], str):
         raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
@@ -194,7 +196,7 @@ def _text(record, name):
 
 def _turns(record, columns):
     """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
-    if not _is_object(record):
+    if not isinstance(record, dict):
         raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
     pairs = COLUMN_NAMES
     if columns.request or columns.response:
@@ -226,7 +228,7 @@ def _message_turns(messages):
             f"roles are {', '.join(map(str, roles)) or 'none'}"
         )
     contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = f"{system}\n{contents[0]}" if system else contents[0]
+    contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
 
 
@@ -271,10 +273,6 @@ def _names(record):
     names = [str(name) for name in record]
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join([*names[:SHOWN], *more]) or "nothing"
-
-
-def _is_object(record):
-    return isinstance(record, dict)
 
 
 def _is_half(text):

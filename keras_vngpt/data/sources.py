@@ -8,6 +8,7 @@ from pathlib import Path
 SAMPLES = Path(__file__).parents[1] / "samples"
 TFDS = "tfds:"
 TEXT, TABLES, DUMPS = (".txt", ".text", ".md"), (".jsonl", ".csv", ".tsv", ".parquet"), (".xml",)
+DOCUMENTS = (*TEXT, *TABLES, *DUMPS)
 PACKED = (".gz", ".bz2", ".xz")
 TURNS = 1024  # in which the sources of a mixture have their shares
 
@@ -29,21 +30,21 @@ class Source:
     side: str | None = None
 
 
-def find_sources(patterns, suffixes, faults):
+def find_sources(patterns, faults, suffixes=DOCUMENTS):
     """The sources that patterns mean.
 
     Args:
         patterns: list of str, each a file, a folder (its files of a known kind, at any depth), a
             glob, "samples:NAME" (a file of this package) or "tfds:NAME"; ":0.7" after it is its
             share of a mixture.
-        suffixes: the endings that count in a folder.
         faults: list, that gets a line for each pattern that means nothing.
+        suffixes: the endings that count in a folder; by default all.
 
     Returns:
         list of `Source`.
 
     Example:
-        >>> find_sources(["truyen/*.txt:0.7", "tfds:wiki40b/vi:0.3"], [".txt"], faults)
+        >>> find_sources(["truyen/*.txt:0.7", "tfds:wiki40b/vi:0.3"], faults)
     """
     sources = []
     for pattern in patterns:

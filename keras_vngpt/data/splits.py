@@ -82,21 +82,22 @@ def drop_overlap(parts, key):
     return kept
 
 
-def announce_split_column(name, settings, found, faults):
+def announce_split_column(name, settings, shares, found, faults):
     """Say which sides a split column leaves to the shares; one that trains nothing is a fault.
 
     Args:
         name: str, of the settings.
-        settings: with `split_column`, and the shares and data of each side.
+        settings: with `split_column`, and the data of each side.
+        shares: dictionary by side, of what is held out otherwise.
         found: dictionary by side of a list of what was found.
         faults: list.
     """
     if not found["train"] and not faults:
         faults.append(f"{name}.split_column: no line says train in {settings.split_column!r}")
     for side in HELD_OUT:
-        share = getattr(settings, f"{side}_share")
-        if not found[side] and share and not getattr(settings, f"{side}_data"):
-            print(f"{name}: no line says {side}: {share:.0%} of the training lines are held out")
+        if not found[side] and shares[side] and not getattr(settings, f"{side}_data"):
+            share = f"{shares[side]:.0%} of the training lines"
+            print(f"{name}: no line says {side}: {share} are held out")
 
 
 def _place(text, salt):

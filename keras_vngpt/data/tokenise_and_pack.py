@@ -1,5 +1,6 @@
 """Documents and conversations to packed rows, every cut counted."""
 
+import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from keras_vngpt.console import verbosity
 from keras_vngpt.data.dataset import PackedDataset
-from keras_vngpt.data.packing import best_fit, flow, one_a_row
+from keras_vngpt.data.packing import best_fit, concatenate_and_split, one_a_row
 from keras_vngpt.errors import UserError
 
 BATCH = 512  # conversations that are tokenised at once
@@ -52,13 +53,13 @@ def prepare_documents(documents, preprocessor, packs=True):
             size = 0
         batches[-1].append(document)
         size += len(document)
-    batches = (tf.constant(batch) for batch in batches)
-    columns, sizes, _ = _triples(batches, preprocessor, None)
+    batches = ((None, [[document] for document in batch]) for batch in batches)
+    columns, sizes, _ = _end_to_end(batches, preprocessor, tf.int32.max // 2)
     n_bytes = sum(len(document.encode()) for document in documents)
     if not preprocessor.control_ids[0]:  # without [BOS] nothing predicts the first token
         first = columns["token_ids"][np.cumsum(sizes) - sizes]
         n_bytes -= sum(len(preprocessor.tokenizer.id_to_token(int(i))) for i in first)
-    pack = flow if packs else one_a_row
+    pack = concatenate_and_split if packs else one_a_row
     return Prepared(pack(columns, sizes, preprocessor.sequence_length), n_bytes)
 
 
@@ -87,14 +88,11 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, 
     def batches():
         for start in range(0, len(conversations), BATCH):
             batch = conversations[start : start + BATCH]
-            yield {
-                "prompts": tf.ragged.constant([c.prompts for c in batch]),
-                "responses": tf.ragged.constant([c.responses for c in batch]),
-            }
+            yield [c.prompts for c in batch], [c.responses for c in batch]
             if len(conversations) > 20 * BATCH:
                 bar.update(start + len(batch))
 
-    columns, sizes, cuts = _triples(batches(), preprocessor, length)
+    columns, sizes, cuts = _end_to_end(batches(), preprocessor, length)
     document = np.repeat(np.arange(len(sizes)), sizes)
     is_scored = np.bincount(document, columns["sample_weight"], minlength=len(sizes)) > 0
     cuts["rows dropped"] = int(np.sum(~is_scored))
@@ -108,14 +106,36 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, 
     return Prepared(pack(columns, sizes, length, passes), n_bytes, dict(cuts), passes)
 
 
-def _triples(batches, preprocessor, length):
+def _end_to_end(batches, preprocessor, length):
     """The triples of all batches end to end, the positions of each document, and the cuts."""
     parts, sizes, cuts = [], [], Counter()
     for batch in batches:
-        *columns, counts = preprocessor.documents(batch, length)
+        ids = (turns and tokenise(turns, preprocessor.tokenizer) for turns in batch)
+        *columns, counts = preprocessor.triples(*ids, length)
         parts.append([column.flat_values.numpy() for column in columns])
         sizes.append(columns[0].row_lengths().numpy())
         cuts.update({name: int(count) for name, count in counts.items()})
     names = "token_ids", "target", "sample_weight"
     columns = {n: np.concatenate(c) for n, c in zip(names, zip(*parts, strict=True), strict=True)}
     return columns, np.concatenate(sizes), cuts
+
+
+def tokenise(conversations, tokenizer):
+    """Texts to ids.
+
+    Args:
+        conversations: list of lists of str, the turns of each.
+        tokenizer: `VnGPTTokenizer`, or another of KerasHub.
+
+    Returns:
+        Ragged int tensor [conversations, (turns), (ids)].
+    """
+    texts = list(itertools.chain.from_iterable(conversations))
+    if hasattr(tokenizer, "encode"):  # outside of a graph, faster
+        ids = tokenizer.encode(texts)
+        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
+        flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
+        ids = tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False)
+    else:
+        ids = tokenizer(texts)
+    return tf.RaggedTensor.from_row_lengths(ids, np.array([len(turns) for turns in conversations]))

@@ -1,7 +1,6 @@
 """How well a model predicts text, in bits per byte: independent of the tokenizer."""
 
 import math
-from types import SimpleNamespace
 
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.tokenise_and_pack import prepare_documents
@@ -24,8 +23,7 @@ def bits_per_byte(preset, documents):
     """
     model = load_model(preset)
     family, stock = family_of(model), model.preprocessor
-    length = SimpleNamespace(sequence_length=stock.sequence_length)
-    preprocessor = family.preprocessor(stock.tokenizer, length, "text")
+    preprocessor = family.preprocessor(stock.tokenizer, stock.sequence_length, "text")
     prepared = prepare_documents(documents, preprocessor, family.takes_segments)
     nats = _nats_per_token(model, prepared.rows) * prepared.rows.weight
     return {

@@ -6,6 +6,8 @@ from keras_vngpt.config import flatten, read_yaml
 from keras_vngpt.console import import_tensorflow
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
 from keras_vngpt.errors import UserError, with_hints
+from keras_vngpt.generation.generation_config import check_texts
+from keras_vngpt.text.refusal_text import is_refusal
 
 
 def evaluate(
@@ -15,6 +17,8 @@ def evaluate(
     request_column: str | None = None,
     response_column: str | None = None,
     text_column: str | None = None,
+    system: str | None = None,
+    refuse_below: float | None = None,
 ):
     """Measure a model: exact match on requests, bits per byte on text.
 
@@ -28,9 +32,14 @@ def evaluate(
         request_column: its name in `data`; by default as the run was trained with
         response_column: its name in `data`; by default as the run was trained with
         text_column: its name in tables of `text`; by default as the run was trained with
+        system: text before each request, instead of the one in `data` or else the training's; ""
+            for none
+        refuse_below: certainty that an answer must have, instead of the one calibrated at the end
+            of fit; 0 gives every answer
 
     Returns:
-        dictionary with `exact_match` and `requests`, or `bits_per_byte`, `bytes` and `tokens`.
+        dictionary with `exact_match`, `requests` and `refused` (the share of them), or with
+        `bits_per_byte`, `bytes` and `tokens`.
 
     Raises:
         UserError: a path with nothing to load, broken data, nothing to measure on.
@@ -40,6 +49,7 @@ def evaluate(
     """
     if not data and not text:
         raise UserError("evaluate: needs --data, requests with responses, or --text, plain text")
+    check_texts("system", [system or ""])
     columns = _columns(path, text=text_column, request=request_column, response=response_column)
     conversations = _read(data, columns) if data else []
     documents = read_documents(text, columns.text) if text else []
@@ -53,9 +63,11 @@ def evaluate(
     if documents and preset is None:
         raise UserError(f"{path}: bits per byte need a run folder or a preset, not an export")
     if conversations:
-        answers = exact_match(generator, conversations)
+        answers = exact_match(generator, conversations, system, refuse_below)
         figures["exact_match"] = sum(a["correct"] for a in answers) / len(answers)
         figures["requests"] = len(answers)
+        refused = [is_refusal(a["answer"], generator.refusal.sentence) for a in answers]
+        figures["refused"] = sum(refused) / len(answers)
     if documents:
         figures |= bits_per_byte(preset, documents)
     return figures

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import os
 import re
 from difflib import SequenceMatcher
@@ -18,33 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from keras_vngpt.config import flatten
+from keras_vngpt.evaluation.figures import FIGURES, headline, percent
 
 PHASES = {"tokenizer": "Tokenizer", "evaluate": "Evaluation", "export": "Export"}
-BUDGET = (
-    ("Documents", "documents", "{:,.0f}"),
-    ("Requests", "requests", "{:,.0f}"),
-    ("Rows to train on", "rows", "{:,.0f}"),
-    ("Times that each is in them", "passes", "{:,.0f}"),
-    ("Rows to validate on", "validation_rows", "{:,.0f}"),
-    ("Rows to test on", "test_rows", "{:,.0f}"),
-    ("Requests to test on", "test_requests", "{:,.0f}"),
-    ("Fill of the rows", "fill", "{:.1%}"),
-    ("Tokens that carry weight", "weighted_share", "{:.1%}"),
-    ("Batch size", "batch_size", "{:,.0f}"),
-    ("Sequence length", "sequence_length", "{:,.0f}"),
-    ("Tokens a step", "step_tokens", "{:,.0f}"),
-    ("Steps", "steps", "{:,.0f}"),
-    ("Tokens", "tokens", "{:,.0f}"),
-    ("Epochs", "epochs", "{:.3g}"),
-    ("Best step", "best_step", "{:,.0f}"),
-    ("Validation loss", "validation_loss", "{:.4f}"),
-    ("Bits per byte in validation", "bits_per_byte", "{:.4f}"),
-    ("Bits per byte of text never seen", "test_bits_per_byte", "{:.4f}"),
-    ("Requests cut", "requests_cut", "{:,.0f}"),
-    ("Responses cut", "responses_cut", "{:,.0f}"),
-    ("Turns dropped", "turns_dropped", "{:,.0f}"),
-    ("Rows dropped", "rows_dropped", "{:,.0f}"),
-)
 MAX_WRONG, MAX_RIGHT, MAX_SAMPLES, MAX_POINTS = 20, 6, 8, 400
 
 # What the plots are drawn in, and the variable of the page that takes its place: an inline SVG
@@ -80,7 +55,7 @@ STYLE = {
 }
 
 
-def write_report(folder, titles):
+def write_report(folder, tasks):
     """Write `report.html` into a run folder, one file that needs no other.
 
     What a run left out, its page leaves out.
@@ -88,16 +63,16 @@ def write_report(folder, titles):
     Args:
         folder: str or path, with `metrics.json` and any of `history.csv`, `samples.jsonl`,
             `answers.jsonl` and `config.yaml`.
-        titles: dictionary of the tasks that were trained, from name to title, in order.
+        tasks: list of the `Task`s that were trained, in order.
 
     Returns:
         `pathlib.Path` of the page.
 
     Example:
-        >>> write_report("runs/default", {"finetune": "Fine-tuning"})
+        >>> write_report("runs/default", [TASKS["finetune"]])
         PosixPath('runs/default/report.html')
     """
-    folder = Path(folder)
+    folder, titles = Path(folder), {task.name: task.title for task in tasks}
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     history = list(csv.DictReader(_lines(folder / "history.csv")))
     samples = [json.loads(line) for line in _lines(folder / "samples.jsonl")]
@@ -111,12 +86,12 @@ def write_report(folder, titles):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent)
+    environment.filters.update(percent=percent)
     page = environment.get_template("report.html.jinja").render(
         name=folder.resolve().name,
         colors=COLORS,
         metrics=metrics,
-        tiles=_tiles(metrics, titles),
+        tiles=_tiles(metrics, tasks),
         curves=_curves(history, metrics, titles),
         test=_test(answers, metrics, titles),
         samples=_samples(samples, metrics, titles),
@@ -136,23 +111,14 @@ def _lines(path):
     return path.read_text("utf-8").strip().split("\n") if path.exists() else []
 
 
-def _tiles(metrics, titles):
-    exact = [("Exact match", f"{task}.exact_match", _percent) for task in titles]
-    bits = []
-    for task, title in titles.items():
-        if f"{task}.exact_match" not in metrics and f"{task}.test_requests" not in metrics:
-            # Of text never seen, if some was held out.
-            of_test, of_text = f"{task}.test_bits_per_byte", f"{task}.bits_per_byte"
-            name = of_test if of_test in metrics else of_text
-            bits.append((f"{title} bits per byte", name, "{:.3f}".format))
+def _tiles(metrics, tasks):
     figures = (
-        *exact,
-        *bits,
         ("Parameters", "parameters", _short),
         ("Tokens trained on", "tokens", _short),
         ("Total time", "seconds", _duration),
     )
-    return [(label, show(metrics[name])) for label, name, show in figures if name in metrics]
+    of_run = [(label, show(metrics[name])) for label, name, show in figures if name in metrics]
+    return [*filter(None, (headline(task, metrics) for task in tasks)), *of_run]
 
 
 def _curves(history, metrics, titles):
@@ -280,16 +246,11 @@ def _spread(items, n):
 
 def _budget(metrics, titles):
     stages = {stage: title for stage, title in titles.items() if f"{stage}.steps" in metrics}
-    values = dict(metrics)
-    for stage in stages:
-        parts = [metrics.get(f"{stage}.{name}") for name in ("batch_size", "sequence_length")]
-        values[f"{stage}.step_tokens"] = math.prod(parts) if all(parts) else None
     rows = []
-    for label, name, form in BUDGET:
-        row = [values.get(f"{stage}.{name}") for stage in stages]
+    for name, (label, write) in FIGURES.items():
+        row = [metrics.get(f"{stage}.{name}") for stage in stages]
         if any(value is not None for value in row):
-            row = ["–" if value is None else form.format(value) for value in row]
-            rows.append((label, row))
+            rows.append((label, ["–" if value is None else write(value) for value in row]))
     return {"stages": list(stages.values()), "rows": rows} if rows else None
 
 
@@ -317,11 +278,6 @@ def _settings(config):
 def _items(value):
     values = value if isinstance(value, list) else [] if value is None else [value]
     return [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
-
-
-def _percent(share):
-    # downwards: 100% is for a test without a fault
-    return f"{math.floor(1000 * share + 1e-6) / 10:g}%"
 
 
 def _short(count):

@@ -76,16 +76,17 @@ def _signatures(generator, text):
         shape = tf.reshape(rows, [1])
         config = config_tensors({}, rows)
         config |= {name: tf.fill(shape, value) for name, value in settings.items()}
-        return answer(generator, token_ids, config, generator.no_prefix())[0]
+        return answer(generator, token_ids, config, generator.no_prefix())
 
     def generate(given):
         settings = {name: given[name] for name in SETTINGS}
-        token_ids = answer_alike(generator.tokenize(given["prompts"]), settings)
-        return {"responses": generator.detokenize(token_ids)}
+        prompts = generator.with_system(given["prompts"])
+        token_ids, log_probs = answer_alike(generator.tokenize(prompts), settings)
+        return {"responses": generator.refusal(generator.detokenize(token_ids), log_probs)}
 
     def generate_ids(given):
         settings = {name: given[name] for name in SETTINGS}
-        return {"token_ids": answer_alike(given["token_ids"], settings)}
+        return {"token_ids": answer_alike(given["token_ids"], settings)[0]}
 
     def greedy(given):
         return (generate if text else generate_ids)(given | defaults)
@@ -97,13 +98,29 @@ def _signatures(generator, text):
             return dict(zip(("token_ids", "log_probabilities"), found, strict=True))
         stop = tf.strings.unicode_transcode(given["stop"], "UTF-8", "UTF-8")  # U+FFFD for no UTF-8
         stop = tf.boolean_mask(stop, tf.strings.length(stop) > 0)
-        token_ids = generator.tokenize(given["prompts"])
+        token_ids = generator.tokenize(generator.with_system(given["prompts"]))
         found = answer(generator, token_ids, config, generator.no_prefix(), stop)
         token_ids, log_probabilities = until_stop(*found, stop, generator.detokenize)
         return {
             "responses": cut(generator.detokenize(token_ids), stop),
             "token_ids": token_ids,
             "log_probabilities": log_probabilities,
+        }
+
+    def conversation(given):
+        """`TextGenerator.conversation_ids`, and what the model learned of conversations."""
+        first, rest = given["prompts"][:1], given["prompts"][1:]
+        requests = generator.tokenize(tf.concat([generator.with_system(first), rest], axis=0))
+        answers = generator.encode_response(given["responses"])
+        ends = tf.fill([tf.shape(answers)[0], 1], generator.end)
+        turns = tf.concat([requests[:-1], answers, ends], axis=1)
+        ids = tf.concat([tf.reshape(turns, [1, -1]), requests[-1:]], axis=1)
+        return {
+            "token_ids": tf.boolean_mask(ids, ids[0] != 0, axis=1),
+            "system": tf.constant(generator.system),
+            "turns": tf.constant(generator.turns),
+            "refusal": tf.constant(generator.refusal.sentence),
+            "refuse_below": tf.constant(generator.refusal.below),
         }
 
     def prefill(given):
@@ -162,6 +179,7 @@ def _signatures(generator, text):
         return signatures
     return signatures | {
         "generate": _signature(generate, prompts | SETTINGS),
+        "conversation": _signature(conversation, prompts | {"responses": TEXTS}),
         "score": _signature(score, texts),
         "tokenize": _signature(lambda given: {"token_ids": generator.tokenize(**given)}, prompts),
         "detokenize": _signature(lambda given: {"texts": generator.detokenize(**given)}, ids),

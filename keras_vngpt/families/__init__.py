@@ -16,7 +16,7 @@ def family_of(model):
     Returns:
         `ModelFamily`.
     """
-    return next(family for family in FAMILIES.values() if family.has(model))
+    return next(family for family in FAMILIES.values() if family.matches_model(model))
 
 
 def family_of_preset(folder):
@@ -31,4 +31,4 @@ def family_of_preset(folder):
     Raises:
         UserError: it holds no model.
     """
-    return next(family for family in FAMILIES.values() if family.wrote(folder))
+    return next(family for family in FAMILIES.values() if family.matches_preset(folder))

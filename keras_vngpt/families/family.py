@@ -26,30 +26,36 @@ class ModelFamily(ABC):
     separator = None
 
     @abstractmethod
-    def has(self, model):
+    def matches_model(self, model):
         """Whether a model, a `keras_hub.models.CausalLM`, is of this family."""
 
     @abstractmethod
-    def wrote(self, folder):
+    def matches_preset(self, folder):
         """Whether the preset in a folder is of this family."""
 
-    def preprocessor(self, tokenizer, task_settings, prompt_format):
+    def preprocessor(
+        self, tokenizer, sequence_length, prompt_format, eos_weight=1.0, system="", turns=1
+    ):
         """What makes triples for this family.
 
         Args:
             tokenizer: of the model.
-            task_settings: with `sequence_length`, and perhaps `eos_weight`.
+            sequence_length: int, positions in a row.
             prompt_format: "request" or "text".
+            eos_weight: float, the weight of `[EOS]` in the loss.
+            system, turns: what a model is trained with, as for `VnGPTCausalLMPreprocessor`.
 
         Returns:
             A `VnGPTCausalLMPreprocessor`.
         """
         return VnGPTCausalLMPreprocessor(
             tokenizer,
-            sequence_length=task_settings.sequence_length,
-            eos_weight=getattr(task_settings, "eos_weight", 1.0),
+            sequence_length=sequence_length,
+            eos_weight=eos_weight,
             prompt_format=prompt_format,
             separator=self.separator,
+            system=system,
+            turns=turns,
         )
 
     @abstractmethod

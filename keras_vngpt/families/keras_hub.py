@@ -12,6 +12,7 @@ from keras_vngpt.families.family import ModelFamily
 
 SEPARATOR = "\n"  # between request and response: these models have no token for it
 PROMPT = "prompt.json"  # beside the preset: how the model was trained to be prompted
+PROMPT_FIELDS = ("prompt_format", "separator", "system", "turns")  # in it
 TOLERANCE = 0.02  # between two ways to the same logits, in bfloat16
 
 
@@ -21,10 +22,10 @@ class KerasHub(ModelFamily):
     name = "keras_hub"
     separator = SEPARATOR
 
-    def has(self, model):
+    def matches_model(self, model):
         return isinstance(model, keras_hub.models.CausalLM)
 
-    def wrote(self, folder):
+    def matches_preset(self, folder):
         return True
 
     def load(self, folder, preprocessor, **settings):
@@ -46,8 +47,9 @@ class KerasHub(ModelFamily):
 
     def save(self, model, folder, preprocessor):
         super().save(model, folder, preprocessor)
-        form = {"prompt_format": preprocessor.prompt_format, "separator": preprocessor.separator}
-        Path(folder, PROMPT).write_text(json.dumps(form), encoding="utf-8")
+        form = {name: getattr(preprocessor, name) for name in PROMPT_FIELDS}
+        text = json.dumps(form, ensure_ascii=False)
+        Path(folder, PROMPT).write_text(text, encoding="utf-8")
 
     def head(self, model, **arguments):
         """The `Head` of a model, once it gives the logits of the model itself.

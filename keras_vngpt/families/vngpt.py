@@ -26,10 +26,10 @@ class VnGPT(ModelFamily):
     name = "vngpt"
     takes_segments = True
 
-    def has(self, model):
+    def matches_model(self, model):
         return isinstance(model, VnGPTCausalLM)
 
-    def wrote(self, folder):
+    def matches_preset(self, folder):
         return preset_config(folder).get("class_name") == VnGPTBackbone.__name__
 
     def build(self, model_settings, preprocessor, **settings):

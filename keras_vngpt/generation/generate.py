@@ -11,7 +11,8 @@ def generate(
     path: str,
     prompts: list[str],
     max_new_tokens: int | None = None,
-    system: str = "",
+    system: str | None = None,
+    refuse_below: float | None = None,
     **config,
 ):
     """Answer prompts with a run folder, or with an export alone.
@@ -24,7 +25,9 @@ def generate(
         path: run folder, preset folder, or exported SavedModel
         prompts: one or more requests
         max_new_tokens: longest answer; nothing for as long as the model's rows
-        system: text before each request, for models trained with one (`augment` writes one)
+        system: text before each request, instead of the training's; "" for none
+        refuse_below: certainty, from 0 to 1, that an answer must have; less certain ones are
+            refused; by default as calibrated at the end of fit
         **config: temperature, top_p, stop, choices and more; see `GenerationConfig`.
 
     Returns:
@@ -40,15 +43,11 @@ def generate(
     config = resolve_config(max_new_tokens, config)
     generator = load_text_generator(path)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    check_texts("prompts", [system, *prompts])
-    prompts = [with_system(system, prompt) for prompt in prompts]
-    answers = generator.generate(prompts, max_new_tokens, **config)
+    check_texts("prompts", [system or "", *prompts])
+    answers = generator.generate(
+        prompts, max_new_tokens, system=system, refuse_below=refuse_below, **config
+    )
     return [answer.decode(errors="replace") for answer in answers.numpy()]
-
-
-def with_system(system, prompt):
-    """The first request of a conversation as training has it: after the system text, if any."""
-    return f"{system}\n{prompt}" if system else prompt
 
 
 def load_text_generator(path):

@@ -8,7 +8,9 @@ from keras_hub.models import CausalLM
 from keras_vngpt.config import read_yaml
 from keras_vngpt.errors import UserError
 from keras_vngpt.families import family_of
+from keras_vngpt.families.keras_hub import PROMPT, PROMPT_FIELDS
 from keras_vngpt.generation.model_generator import ModelGenerator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 from keras_vngpt.tasks import DEFAULT_STAGES, TASKS
 
@@ -34,7 +36,9 @@ def load_generator(path, weights="float32"):
         return SavedModelGenerator(path)
     if preset := find_preset(path):
         model = load_model(preset)
-        return ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator = ModelGenerator(model, **prompt_form(preset, model), weights=weights)
+        generator.refusal = Refusal.load(preset)
+        return generator
     if (path / "config.yaml").is_file():
         raise UserError(
             f"{path}: has no trained model yet. The fit command that made it goes on with it"
@@ -58,50 +62,67 @@ def load_model(preset):
 
 
 def prompt_form(preset, model):
-    """`prompt_format` and `separator` of a preset, where its preprocessor does not say them.
+    """How the model of a preset is prompted, where its preprocessor does not say it.
 
-    Our preprocessors of version 0.1 do not: there the folder's name did. Those of KerasHub never
-    do: `prompt.json` beside them does.
+    Our preprocessors of earlier versions do not: there the folder's name told the format, and a
+    file of the run the system text. Those of KerasHub never do: `prompt.json` beside them does.
+
+    Returns:
+        A dictionary of some of `PROMPT_FIELDS`.
 
     Raises:
         UserError: a `prompt.json` that cannot be read, or says something else.
     """
     if family_of(model).name == "vngpt":
-        config = json.loads((preset / "preprocessor.json").read_text("utf-8"))["config"]
-        if "prompt_format" in config:
-            return {}
-        task = TASKS.get(preset.name)
-        return {"prompt_format": task.prompt_format if task else "request"}
-    file = preset / "prompt.json"
+        form = json.loads((preset / "preprocessor.json").read_text("utf-8"))["config"]
+        form = {name: form[name] for name in PROMPT_FIELDS if name in form}
+        if "prompt_format" not in form:
+            task = TASKS.get(preset.name)
+            form["prompt_format"] = task.prompt_format if task else "request"
+    else:
+        form = _read_prompt_form(preset / PROMPT)
+    if "system" not in form and form["prompt_format"] == "request":
+        form["system"] = _system_of_earlier_run(preset.parent)
+    return form
+
+
+def _read_prompt_form(file):
     if not file.is_file():
         return {"prompt_format": "text"}
     try:
         form = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({error})") from None
-    has_names = isinstance(form, dict) and form.keys() <= {"prompt_format", "separator"}
+    has_names = isinstance(form, dict) and form.keys() <= set(PROMPT_FIELDS)
     if not has_names or form.get("prompt_format") not in ("request", "text"):
         raise UserError(f'{file}: needs "prompt_format", "request" or "text", and a "separator"')
     return form
 
 
-def find_preset(path):
+def _system_of_earlier_run(folder):
+    """The system text that all requests of a run had, from where runs noted it once."""
+    try:
+        return json.loads((folder / "work" / "prompts.json").read_text("utf-8"))["system"]
+    except (OSError, ValueError, KeyError, TypeError):  # a preset without its run
+        return ""
+
+
+def find_preset(path, first=()):
     """The folder of the last trained model in a run folder, or a preset itself; `None` if none.
+
+    Args:
+        path: str or Path.
+        first: names of tasks, whose models come before the last one.
 
     Raises:
         UserError: the weights of a trained model are gone.
     """
-    path = Path(path)
-    for folder in (path, *(path / name for name in _trained_last_first(path))):
+    path, config = Path(path), Path(path, "config.yaml")
+    stages = read_yaml(config).get("stages") if config.is_file() else None
+    stages = reversed(stages or DEFAULT_STAGES)  # an earlier version did not note them
+    for folder in (path, *(path / name for name in (*first, *stages))):
         if (folder / "model.weights.h5").is_file():
             return folder
         if (folder / "config.json").is_file():
             raise UserError(f"{folder}: cannot be loaded (model.weights.h5 is missing)")
     return None
-
-
-def _trained_last_first(path):
-    """The names of the tasks of a run folder."""
-    config = path / "config.yaml"
-    stages = read_yaml(config).get("stages") if config.is_file() else None
-    return [*reversed(stages or DEFAULT_STAGES)]  # an earlier version did not note them

@@ -81,6 +81,7 @@ class ModelGenerator(tf.Module, TextGenerator):
             from it; `None` for what the preprocessor says.
         separator: str, of models whose tokenizer has no `[SEP]`.
         weights: how matrices are kept, "float32", "bfloat16", "float16" or "int8"; "modern" alone.
+        system, turns: as `TextGenerator` has them; `None` for what the preprocessor says.
 
     Raises:
         ValueError: other `weights` for a model that cannot have them.
@@ -90,7 +91,15 @@ class ModelGenerator(tf.Module, TextGenerator):
         >>> generator.generate(["Bật quạt phòng ngủ lên mức 2"], 32)
     """
 
-    def __init__(self, model, prompt_format=None, separator="\n", weights="float32"):
+    def __init__(
+        self,
+        model,
+        prompt_format=None,
+        separator="\n",
+        weights="float32",
+        system=None,
+        turns=None,
+    ):
         super().__init__()
         engine, preprocessor = ENGINES[family_of(model).name], model.preprocessor
         longest = getattr(model.backbone, "max_sequence_length", None)  # else what it saw
@@ -98,6 +107,8 @@ class ModelGenerator(tf.Module, TextGenerator):
         self.backend = engine.make_backend(model, self.max_length, weights)
         default = getattr(preprocessor, "prompt_format", engine.codec.prompt_format)
         codec = engine.codec(preprocessor, prompt_format or default, separator)
+        self.system = getattr(preprocessor, "system", "") if system is None else system
+        self.turns = turns or getattr(preprocessor, "turns", 1)
         self._backbone, self._codec = Untracked(model.backbone), Untracked(codec)
         self.end, self.assets = codec.end, codec.assets
         prefix, state = self.backend.prefix_specs, state_specs(self.backend.cache_specs)

@@ -5,7 +5,10 @@ import tensorflow as tf
 from keras_vngpt.errors import UserError
 from keras_vngpt.generation.decoding_state import from_tensors, nothing_of, to_tensors
 from keras_vngpt.generation.earlier_exports import as_of_today
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.text_generator import TextGenerator
+
+NO_TEXTS = tf.zeros([0], tf.string)
 
 
 class SavedModelGenerator(TextGenerator):
@@ -35,6 +38,12 @@ class SavedModelGenerator(TextGenerator):
                 f"{path}: not an export of this version of keras_vngpt: no signature "
                 "decode_steps. Export the run again"
             )
+        if "conversation" in self._signatures:  # an earlier export does not say what it learned
+            learned = self._call("conversation", prompts=tf.constant([""]), responses=NO_TEXTS)
+            self.system, self.turns = learned["system"].numpy().decode(), int(learned["turns"])
+            if "refuse_below" in learned:
+                sentence = learned["refusal"].numpy().decode()
+                self.refusal = Refusal(float(learned["refuse_below"]), sentence)
 
     def _call(self, name, **inputs):
         if name not in self._signatures:

@@ -6,8 +6,10 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.generation.config_tensors import SEARCH_SPECS, TABLES, config_tensors
 from keras_vngpt.generation.constraints.regex import regex_constraint
 from keras_vngpt.generation.generation_config import MOST_ANSWERS, complete
+from keras_vngpt.generation.refusal import Refusal, certainty
 from keras_vngpt.generation.shapes import bucket, longest_used
 from keras_vngpt.generation.stopping import CHUNK, cut, has_stopped, settled, until_stop
+from keras_vngpt.text.system_text import with_system
 
 FIRST_STEPS = (1, 2, 4)  # of a stream: the first words come soon
 STEPS = 8
@@ -19,17 +21,29 @@ class TextGenerator:
     `ModelGenerator` has a model in memory, `SavedModelGenerator` an export. Both have `tokenize`,
     `detokenize`, `encode_response`, `tables`, `vocabulary`, `end`, `prefix_of`, `no_prefix`,
     `prefill`, `decode_steps` and `search`; all that is here is made of these.
+
+    Attributes:
+        has_text: bool, whether it takes texts, not only ids.
+        system: str, the system text that the model was trained with, "" for none. Whatever takes
+            a request as text puts it before the first; an argument `system` replaces it.
+        turns: int, how long the conversations were that it was trained on.
+        refusal: `Refusal`, what is said instead of answers that the model is not sure of.
     """
 
-    has_text = True  # whether it takes texts, not only ids
+    has_text, system, turns, refusal = True, "", 1, Refusal()
 
-    def generate(self, prompts, max_new_tokens=None, prefix=None, **config):
+    def generate(
+        self, prompts, max_new_tokens=None, prefix=None, system=None, refuse_below=None, **config
+    ):
         """Answer texts.
 
         Args:
             prompts: string tensor [batch], or list of str.
             max_new_tokens: int; by default what the model's length allows.
             prefix: from `prefix_cache`, of what prompts may begin with: computed once.
+            system: str, instead of the model's own system text; "" for none.
+            refuse_below: float, the certainty that an answer must have, instead of that of
+                `refusal`; 0 gives every answer.
             **config: see `GenerationConfig`.
 
         Returns:
@@ -39,10 +53,12 @@ class TextGenerator:
         Example:
             >>> generator.generate(["Tắt đèn"], 20, temperature=0.8, stop=["\\n"])
         """
-        token_ids = self.tokenize(tf.constant(prompts, tf.string))
-        tokens, _, stop = self._answers(token_ids, max_new_tokens, prefix, config)
+        prompts = self.with_system(tf.constant(prompts, tf.string), system)
+        token_ids = self.tokenize(prompts)
+        tokens, log_probs, stop = self._answers(token_ids, max_new_tokens, prefix, config)
         texts = self.detokenize(tokens)
-        return texts if stop is None else cut(texts, stop)
+        texts = texts if stop is None else cut(texts, stop)
+        return self.refusal(texts, log_probs, refuse_below)
 
     def generate_ids(self, token_ids, max_new_tokens=None, prefix=None, logprobs=False, **config):
         """Go on from token ids.
@@ -87,7 +103,11 @@ class TextGenerator:
             found = until_stop(*found, stop, self.detokenize)
         return *found, stop
 
-    def stream(self, prompt, max_new_tokens=None, prefix=None, **config):
+    def with_system(self, prompts, system=None):
+        """First requests, str or string tensor, after the system text: the model's by default."""
+        return with_system(self.system if system is None else system, prompts)
+
+    def stream(self, prompt, max_new_tokens=None, prefix=None, system=None, **config):
         """Answer one prompt, bit by bit.
 
         What has been given is not taken back: the last word is held until it is whole, since its
@@ -95,7 +115,7 @@ class TextGenerator:
 
         Args:
             prompt: str, or a list of token ids as `conversation_ids` makes.
-            max_new_tokens, prefix, **config: as for `generate`; one answer, not by beams.
+            max_new_tokens, prefix, system, **config: as for `generate`; one answer, not by beams.
 
         Yields:
             str; together they are what `generate` gives.
@@ -112,7 +132,10 @@ class TextGenerator:
             raise ValueError(
                 f"`prompt` must be a str, or a list of token ids. Received: prompt={prompt}"
             )
-        ids = self.tokenize([prompt]) if isinstance(prompt, str) else tf.constant([prompt])
+        if isinstance(prompt, str):
+            ids = self.tokenize([self.with_system(prompt, system)])
+        else:
+            ids = tf.constant([prompt])
         tensors = config_tensors(config, 1, max_new_tokens, self)
         stop = self.stop_strings(values["stop"])
         stop = [] if stop is None else [s.decode() for s in stop.numpy()]
@@ -140,12 +163,13 @@ class TextGenerator:
         tokens = state.tokens[:, start:limit]
         return self.detokenize(tokens).numpy()[0].decode(errors="replace")
 
-    def conversation_ids(self, prompts, responses):
+    def conversation_ids(self, prompts, responses, system=None):
         """Token ids of a conversation that waits for its next response.
 
         Args:
             prompts: list of str, one more than responses.
             responses: list of str.
+            system: as for `generate`; it stands before the first request alone.
 
         Returns:
             list of int: `[BOS] q1 [SEP] a1 [EOS] [BOS] q2 [SEP]`.
@@ -153,31 +177,59 @@ class TextGenerator:
         Example:
             >>> generator.conversation_ids(["Chào bạn", "Bật đèn"], ["Chào bạn!"])
         """
+        return self._ids_of([(prompts, responses)], system)[0]
+
+    def _ids_of(self, conversations, system):
+        """`conversation_ids` of several, tokenised at once."""
+        prompts = [
+            text
+            for (first, *rest), _ in conversations
+            for text in (self.with_system(first, system), *rest)
+        ]
+        responses = [text for _, texts in conversations for text in texts]
 
         def turns(ids):
-            return [[i for i in turn if i] for turn in ids.numpy().tolist()]
+            return ([i for i in turn if i] for turn in ids.numpy().tolist())
 
-        requests, ids = turns(self.tokenize(tf.constant(prompts))), []
+        requests = turns(self.tokenize(tf.constant(prompts)))
         answers = turns(self.encode_response(tf.constant(responses, tf.string)))
-        for request, answer in zip(requests, answers, strict=False):
-            ids += [*request, *answer, int(self.end)]
-        return ids + requests[-1]
+        end, found = int(self.end), []
+        for _, texts in conversations:
+            ids = []
+            for _ in texts:
+                ids += [*next(requests), *next(answers), end]
+            found.append(ids + next(requests))
+        return found
 
-    def answer_conversations(self, conversations, max_new_tokens=None, **config):
+    def answer_conversations(
+        self,
+        conversations,
+        max_new_tokens=None,
+        system=None,
+        refuse_below=None,
+        certainties=False,
+        **config,
+    ):
         """The next response to each of a batch of conversations.
 
         Args:
             conversations: list of `(prompts, responses)`, prompts one more.
             max_new_tokens: int; by default what the model's length allows.
+            system, refuse_below: as for `generate`.
+            certainties: whether to return how sure the model is of each too, whether it was
+                refused or not.
             **config: see `GenerationConfig`.
 
         Returns:
-            list of str.
+            list of str; with `certainties`, a pair of it and a list of float.
         """
-        ids = [self.conversation_ids(*conversation) for conversation in conversations]
-        ids = tf.ragged.constant(ids, tf.int32).to_tensor()
-        texts = self.detokenize(self.generate_ids(ids, max_new_tokens, **config))
-        return [text.decode(errors="replace") for text in texts.numpy()]
+        ids = tf.ragged.constant(self._ids_of(conversations, system), tf.int32).to_tensor()
+        tokens, log_probs, stop = self._answers(ids, max_new_tokens, None, config)
+        texts = self.detokenize(tokens)
+        texts = texts if stop is None else cut(texts, stop)
+        texts = self.refusal(texts, log_probs, refuse_below).numpy()
+        texts = [text.decode(errors="replace") for text in texts]
+        return (texts, certainty(log_probs).numpy().tolist()) if certainties else texts
 
     def warm_up(self, batches=(1,), max_new_tokens=None):
         """Compile what answers of these shapes need, so that the first user does not wait.
@@ -213,7 +265,7 @@ class TextGenerator:
             A dictionary of tensors.
 
         Example:
-            >>> system = generator.prefix_cache("Bạn là trợ lý trong nhà.\\n")
+            >>> system = generator.prefix_cache(f"{generator.system}\\n")
         """
         ids = self.tokenize([prompt])[0] if isinstance(prompt, str) else prompt
         return self.prefix_of(tf.cast(tf.reshape(ids, [-1]), tf.int32))

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -13,14 +12,16 @@ from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.interruption import raising_on_sigterm
 from keras_vngpt.runs.changed_since import changed_files, changed_settings
-from keras_vngpt.runs.run import FINAL_PHASES, Run
+from keras_vngpt.runs.run import FINAL_PHASES, Run, read_jsonl
 from keras_vngpt.runs.settings import resolve_settings
 
+# What the system, HDF5 and NumPy say of a full disk.
+FULL = f"{os.strerror(errno.ENOSPC)}|{os.strerror(errno.EDQUOT)}|\\d requested and \\d+ written"
 LOW = 0.5  # of the answers right
 WHY_LOW = """\
-                  Is each a fact of its own? What is held out is never learned. To learn all:
-                  --{0}.test_share 0 --{0}.validation_share 0
-                  More phrasings of each: python -m keras_vngpt.augment"""
+    Is each a fact of its own? What is held out is never learned. To learn all:
+    --{0}.test_share 0 --{0}.validation_share 0
+    More phrasings of each: python -m keras_vngpt.augment"""
 
 
 def fit(config: str | None = None, **settings):
@@ -56,16 +57,13 @@ def fit(config: str | None = None, **settings):
     settings, values = resolve_settings(config, settings)
     import_tensorflow()
     if settings.devices > 1:
-        from keras_vngpt.training.devices import make_devices
+        from keras_vngpt.training.devices import check_devices
 
-        make_devices(settings.devices)
+        check_devices(settings.devices)
     if settings.check:
-        from keras_vngpt.runs.prepare import prepare, show
+        from keras_vngpt.runs.check import check
 
-        prepared = prepare(settings)
-        show(settings, prepared)
-        print("No fault found. The same command without --check trains.")
-        return prepared[2]
+        return check(settings)
     try:
         with raising_on_sigterm(), locked(Path(settings.folder, settings.name)):
             run = open_run(settings, values)
@@ -74,9 +72,13 @@ def fit(config: str | None = None, **settings):
         print("The same command goes on from here (without --restart, if that was given).")
         raise
     except Exception as error:
-        if not is_full(error):
+        if not re.search(FULL, str(error)):
             raise
-        raise UserError(explain_full(error, settings.folder)) from error
+        free = shutil.disk_usage(settings.folder).free / 1e6
+        raise UserError(
+            f"{settings.folder}: the disk is full, {free:,.1f} MB are free. Make room: the same "
+            "command, without --restart, goes on from the last checkpoint"
+        ) from error
     return run
 
 
@@ -131,42 +133,31 @@ def train_all(run, settings):
         if name not in settings.skip and not run.is_done(name):
             with run.phase(name) as figures:
                 figures |= phase(run, settings)
-    titles = {task.name: task.title for task in settings.tasks}
-    write_report(run.folder, titles)
+    write_report(run.folder, settings.tasks)
     show_results(run, settings)
 
 
 def show_results(run, settings):
     """Print the figures of a run, and what to do next."""
+    from keras_vngpt.evaluation.figures import headline, lines_of
     from keras_vngpt.training.plan import in_minutes
 
     metrics = run.metrics
     print(f"\n{run.folder}")
     for task in settings.tasks:
-        of_task = {
-            n.removeprefix(f"{task.name}."): v
-            for n, v in metrics.items()
-            if n.startswith(f"{task.name}.")
-        }
-        if "test_bits_per_byte" in of_task:
-            print(f"  {task.title:<15} {of_task['test_bits_per_byte']:.4f} bits per byte of text "
-                  "never seen")  # fmt: skip
-        elif "exact_match" in of_task:
-            print(f"  exact match     {of_task['exact_match']:.2%} of "
-                  f"{of_task['test_requests']:,} requests never seen")  # fmt: skip
-            if of_task["exact_match"] < LOW and getattr(settings, task.name).test_data is None:
-                print(WHY_LOW.format(task.name))
-        elif task.prompt_format == "request" and "validation_right" in of_task:
-            print(f"  validation      {of_task['validation_right']:.2%} of the responses right")
-        elif "bits_per_byte" in of_task:
-            print(f"  {task.title:<15} {of_task['bits_per_byte']:.4f} bits per byte of the "
-                  "validation text")  # fmt: skip
-    print(f"  time            {in_minutes(metrics['seconds'])}")
-    print(f"  report          {run / 'report.html'}")
+        if found := headline(task, metrics):
+            print(f"  {': '.join(found)}")
+        if task.prompt_format == "request":
+            answers = run / "trained_answers.jsonl"
+            trained = read_jsonl(answers) if answers.is_file() else []
+            print("".join(f"    {line}\n" for line in lines_of(task, metrics, trained)), end="")
+        is_low = metrics.get(f"{task.name}.exact_match", 1) < LOW
+        if is_low and getattr(settings, task.name).test_data is None:
+            print(WHY_LOW.format(task.name))
+    print(f"  Time: {in_minutes(metrics['seconds'])}")
+    print(f"  Report: {run / 'report.html'}")
     if settings.tasks[-1].prompt_format == "request":
-        system = run.prompts["system"]
-        told = f" --system {shlex.quote(system)}" if system else ""
-        print(f"\nNow: python -m keras_vngpt.chat {run.folder}{told}")
+        print(f"\nNow: python -m keras_vngpt.chat {run.folder}")
 
 
 def _shorter_way(run, settings, changed):
@@ -176,23 +167,3 @@ def _shorter_way(run, settings, changed):
     if not done or not all(line.startswith(f"{last}.") for line in changed):
         return ""
     return f" (with --init {run.folder} --skip {' '.join(done)}, for what comes before is done)"
-
-
-def is_full(error):
-    """Whether what went wrong is a full disk, in the words of the system, HDF5 and NumPy."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return bool(re.search(rf"{os.strerror(errno.ENOSPC)}|\d requested and \d+ written", str(error)))
-
-
-def explain_full(error, folder):
-    """A full disk, as a line for the user."""
-    needed = getattr(error, "needed", None)
-    what = f" for {error.filename}" if getattr(error, "filename", None) else ""
-    size = f", {needed / 1e6:,.1f} MB are needed{what}" if needed else what
-    free = shutil.disk_usage(folder).free
-    return (
-        f"{folder}: the disk is full: {free / 1e6:,.1f} MB are free{size}. Nothing that "
-        "was finished or saved is lost: make room, and the same command goes on (without "
-        "--restart, if that was given)"
-    )

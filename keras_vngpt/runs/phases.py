@@ -2,21 +2,27 @@
 
 import random
 
-import numpy as np
-
 from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.prepared_rows import TaskData
 from keras_vngpt.evaluation.bits_per_byte import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
+from keras_vngpt.evaluation.refusals import calibrated, test_figures, trained_figures
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.families import FAMILIES, family_of, family_of_preset
 from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
 from keras_vngpt.generation.loading import load_generator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.runs.prepare import make_preprocessor
 from keras_vngpt.runs.run import as_conversations, read_jsonl, write_jsonl
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.training.devices import replicas
 from keras_vngpt.training.train import train
+
+ASKED = {  # by what they are: the file of the answers, how they are called, their figures
+    "validation": None,
+    "test": ("answers.jsonl", "training never saw", test_figures),
+    "trained": ("trained_answers.jsonl", "were trained on", trained_figures),
+}
 
 
 def train_task(run, task, settings):
@@ -24,7 +30,8 @@ def train_task(run, task, settings):
     # Keras draws its seeds from here. (tf.random.set_seed would end the life of the tokenizers.)
     random.seed(f"{settings.seed} {task.name}")
     data = load_data(run, task)
-    preprocessor = make_preprocessor(task, settings, load_tokenizer(run / "tokenizer"))
+    tokenizer = load_tokenizer(run / "tokenizer")
+    preprocessor = make_preprocessor(task, settings, tokenizer, **run.learned(task))
     with replicas(settings.devices):
         model = make_model(run, task, settings, preprocessor)
     figures = train(model, task, data, settings, run)
@@ -82,16 +89,37 @@ def evaluate_run(run, settings):
             per_nat = run.metrics[f"{task.name}.test_bits_per_nat"]
             bits = nats_per_token(run / task.name, rows) * per_nat
             figures[f"{task.name}.test_bits_per_byte"] = bits
-        test = work / "test.jsonl"
-        if task.prompt_format == "request" and not test.exists():
-            test = run / "work" / "test.jsonl"  # where version 0.1 had it
-        if test.exists():
-            test = as_conversations(read_jsonl(test))
-            print(f"\nevaluate: {len(test):,} requests that training never saw")
-            answers = exact_match(load_generator(run / task.name), test)
-            write_jsonl(run / "answers.jsonl", answers)
-            right = float(np.mean([a["correct"] for a in answers]))
-            figures[f"{task.name}.exact_match"] = right
+        if task.prompt_format == "request":
+            of_task = ask(run, task, getattr(settings, task.name).refusal)
+            figures |= {f"{task.name}.{name}": value for name, value in of_task.items()}
+    return figures
+
+
+def ask(run, task, sentence):
+    """Ask the trained model, write its answers, return figures.
+
+    Args:
+        run: `Run`.
+        task: `Task`.
+        sentence: str, what it says where it knows no answer.
+    """
+    places = {name: run / "work" / task.name / f"{name}.jsonl" for name in ASKED}
+    if not places["test"].exists():
+        places["test"] = run / "work" / "test.jsonl"  # where version 0.1 had it
+    asked = {n: as_conversations(read_jsonl(p)) for n, p in places.items() if p.is_file()}
+    figures, preset = {}, run / task.name
+    generator = load_generator(preset)
+    if calibration := asked.pop("validation", None):
+        below = calibrated(exact_match(generator, calibration, refuse_below=0.0), sentence)
+        generator.refusal = Refusal(below, sentence)
+        generator.refusal.save(preset)
+        figures["refuse_below"] = below
+    for name, conversations in asked.items():
+        file, what, figures_of = ASKED[name]
+        print(f"\nevaluate: {len(conversations):,} requests that {what}")
+        answers = exact_match(generator, conversations)
+        write_jsonl(run / file, answers)
+        figures |= figures_of(answers, sentence)
     return figures
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -23,9 +22,10 @@ from keras_vngpt.data.prepared_rows import Context, read_figures
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError, with_hints
 from keras_vngpt.families import FAMILIES, family_of_preset
-from keras_vngpt.files import atomic_write
+from keras_vngpt.files import atomic_write, locked
+from keras_vngpt.generation.loading import find_preset
 from keras_vngpt.models.sizes import PRESETS
-from keras_vngpt.runs.run import Run, as_records, write_jsonl, write_text
+from keras_vngpt.runs.run import Run, write_jsonl, write_text
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.text.tokenizer import load_tokenizer
 from keras_vngpt.text.tokenizer_training import train_tokenizer
@@ -95,13 +95,8 @@ def read_all(settings):
 
 def family(settings):
     """The family of the models of a run: that of the model it starts from, or our own."""
-    run = settings.init and Run(settings.init)
-    if run and not run.exists:
-        return family_of_preset(run.folder)
-    presets = (
-        [run / name for name in TASKS if (run / name / "config.json").is_file()] if run else []
-    )
-    return family_of_preset(presets[0]) if presets else FAMILIES["vngpt"]
+    preset = settings.init and find_preset(settings.init)
+    return family_of_preset(preset) if preset else FAMILIES["vngpt"]
 
 
 def make_context(settings, folders):
@@ -120,10 +115,12 @@ def make_context(settings, folders):
     return Context(tokenizer, packs)
 
 
-def make_preprocessor(task, settings, tokenizer):
-    """What makes the triples of a task."""
+def make_preprocessor(task, settings, tokenizer, **learned):
+    """What makes the triples of a task; `learned` are the `system` and `turns` of its preset."""
     own = getattr(settings, task.name)
-    return family(settings).preprocessor(tokenizer, own, task.prompt_format)
+    return family(settings).preprocessor(
+        tokenizer, own.sequence_length, task.prompt_format, own.eos_weight, **learned
+    )
 
 
 def prepare_tokenizer(settings, found, store):
@@ -180,10 +177,12 @@ def make_run(run, values, settings, prepared):
                 _link(folders[task.name] / side, partial / "work" / task.name / side)
         load_tokenizer(folders["tokenizer"]).save_to_preset(str(partial / "tokenizer"))
         for task in settings.tasks:
-            if tests := found[task.name].test:
-                write_jsonl(partial / "work" / task.name / "test.jsonl", as_records(tests))
+            for name, conversations in found[task.name].asked.items():
+                file = partial / "work" / task.name / f"{name}.jsonl"
+                write_jsonl(file, map(vars, conversations))
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
+        prompts["turns"] = max(f.turns for f in found.values())
         text = json.dumps(prompts, ensure_ascii=False)
         write_text(partial / "work" / "prompts.json", text)
         write_text(partial / "work" / "files.json", json.dumps(files_of(settings)))
@@ -241,28 +240,16 @@ def _show_rows(task, figures):
 
 @contextmanager
 def _opened(store):
-    """The store, for one process at a time; what is new in it goes away again on a fault."""
-    is_new = [folder for folder in (store, store.parent) if not folder.exists()]
+    """The store, for one process at a time; a new one goes away again on a fault."""
+    new = [folder for folder in (store, store.parent) if not folder.exists()]
     store.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{store}: another process prepares data here; waiting for it")
-        lock.acquire()
-    old = set(store.iterdir())
-    try:
-        yield
-    except UserError:
-        for folder in set(store.iterdir()) - old:
-            shutil.rmtree(folder)
-        if is_new:
-            (store / ".lock").unlink(missing_ok=True)
-        for folder in is_new:
-            folder.rmdir()
-        raise
-    finally:
-        lock.release()
+    with locked(store, waits=True):
+        try:
+            yield
+        except UserError:
+            for folder in new:
+                shutil.rmtree(folder)
+            raise
 
 
 def _link(folder, to):

@@ -70,8 +70,13 @@ class Run:
 
     @property
     def prompts(self):
-        """What the model is asked at each evaluation, by task, and the text before requests."""
+        """What the model is asked at each evaluation, by task."""
         return self._read("work/prompts.json", json.loads, "system")
+
+    def learned(self, task):
+        """The `system` text of the requests of a task, and the `turns` of its conversations."""
+        learned = {"system": self.prompts["system"], "turns": self.prompts.get("turns", 1)}
+        return learned if task.prompt_format == "request" else {}
 
     def _read(self, name, parse, *needed):
         try:
@@ -140,14 +145,13 @@ class Run:
                 return self / name
         if not settings.init:
             return None
-        init = Path(settings.init)
-        for preset in (init / name for name in (*before, task, *settings.stages, ".")):
-            if (preset / "model.weights.h5").is_file():
-                verify_checksums(preset)
-                return preset
-            if (preset / "config.json").is_file():
-                raise UserError(f"{preset}: cannot be loaded (model.weights.h5 is missing)")
-        raise UserError(f"{init}: has no trained model to start from yet")
+        from keras_vngpt.generation.loading import find_preset  # which needs TensorFlow
+
+        preset = find_preset(settings.init, first=(*before, task))
+        if not preset:
+            raise UserError(f"{settings.init}: has no trained model to start from yet")
+        verify_checksums(preset)
+        return preset
 
     def record(self, **figures):
         """Add figures to `metrics.json`, and the sums over tasks and phases."""
@@ -174,13 +178,8 @@ def read_jsonl(path):
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
 
 
-def as_records(conversations):
-    """Conversations for `write_jsonl`."""
-    return [vars(c) for c in conversations]
-
-
 def as_conversations(records):
-    """What `as_records` made, from `read_jsonl`."""
+    """Conversations that were written as their fields, from `read_jsonl`."""
     return [
         Conversation(**{**r, "prompts": tuple(r["prompts"]), "responses": tuple(r["responses"])})
         for r in records

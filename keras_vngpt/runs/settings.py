@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import textwrap
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +26,9 @@ RENAMED = {  # settings that had another name, by how it ended
     "recompute": "gradient_checkpointing",
 }
 MOVED = {f"{task}.token_features": "model.token_features" for task in TASKS}
-OLD_DEFAULTS = {f"{task}.soft_targets": 1.0 for task in TASKS}  # of what is chosen by itself now
+# Of what is chosen by itself now.
+OLD_DEFAULTS = {"soft_targets": 1.0, "epochs": 20, "validation_share": 0.1, "test_share": 0.1}
+OLD_DEFAULTS = {f"{task}.{name}": value for task in TASKS for name, value in OLD_DEFAULTS.items()}
 GONE = ("short_sequences", "keep_checkpoints", "validation_rows")
 
 
@@ -94,7 +97,7 @@ class FitSettings:
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """seed of initial weights, order and dropout"""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
-    """GPUs of this machine that share the rows of a step; without GPUs, logical processors"""
+    """GPUs of this machine that share the rows of a step"""
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
@@ -179,7 +182,7 @@ def _faults(settings):
                 f"{name}.gradient_accumulation_steps: must divide {name}.batch_size, "
                 f"{own.batch_size}. Received: {own.gradient_accumulation_steps}"
             )
-        if own.validation_share + own.test_share >= 1:
+        if (own.validation_share or 0) + (own.test_share or 0) >= 1:
             faults.append(
                 f"{name}.validation_share: and test_share leave nothing to train on. "
                 f"Received: {own.validation_share} and {own.test_share}"
@@ -212,7 +215,7 @@ def _not_changed(settings, chosen, inherited):
 
 
 def _inherited(chosen):
-    """The settings of the run to start from, each printed with what becomes of it."""
+    """The settings of the run to start from; what is other than there, or by default, is said."""
     if not Run(chosen["init"]).exists and Path(chosen["init"], "config.json").is_file():
         return {}  # a preset of KerasHub: it has a model and a tokenizer, and no settings
     settings = with_current_names(Run.open(chosen["init"]).settings, tell=False)
@@ -221,10 +224,28 @@ def _inherited(chosen):
         if f"{task}.data" in chosen:
             left_out |= {f"{task}.{name}" for name in OF_DATA}
     settings = {name: value for name, value in settings.items() if name not in left_out}
-    overridden = [n for n, value in settings.items() if str(chosen.get(n, value)) != str(value)]
-    for name, value in settings.items():
-        if name not in overridden:
-            print(f"inherited:  {name} = {value}")
-    for name in overridden:  # last, for they are few
-        print(f"overridden: {name} = {chosen[name]} (was {settings[name]})")
+    overridden = [n for n, old in settings.items() if _shown(chosen.get(n, old)) != _shown(old)]
+    defaults = flatten(dataclasses.asdict(FitSettings()))
+    idle = tuple(f"{task}." for task in chosen.get("skip") or ())
+    own = [
+        f"{name} {_shown(value)}"
+        for name, value in settings.items()
+        if value != defaults.get(name) and name not in overridden and not name.startswith(idle)
+    ]
+    print(f"init: the settings of {chosen['init']}{', except' if overridden else ''}")
+    for name in overridden:
+        print(f"  {name} {_shown(chosen[name])} (there {_shown(settings[name])})")
+    if own:
+        text = f"other than by default: {', '.join(own)}"
+        lines = textwrap.wrap(text, 98, break_long_words=False, break_on_hyphens=False)
+        print(textwrap.indent("\n".join(lines), "  "))
     return settings
+
+
+def _shown(value):
+    """A value as one writes it: of a flag, of YAML and of Python alike."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,11 +8,11 @@ from pydantic import Field
 from keras_vngpt.config import settings
 from keras_vngpt.data.cache_keys import fingerprint
 from keras_vngpt.data.find_requests import find_requests
-from keras_vngpt.data.packing import fill_gaps
+from keras_vngpt.data.packing import fill_with_replay
 from keras_vngpt.data.prepared_rows import is_complete, write_figures
-from keras_vngpt.data.provenance import places_of_conversations
 from keras_vngpt.files import atomic_write
-from keras_vngpt.tasks.task import PREVIEWED, Positive, Task, TaskSettings
+from keras_vngpt.tasks.rephrased import with_rephrasings
+from keras_vngpt.tasks.task import PREVIEWED, Positive, Share, Task, TaskSettings
 
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
 FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
@@ -28,8 +28,23 @@ class FinetuneSettings(TaskSettings):
     """the name of the response in them, instead of response or completion"""
     test_data: list[str] | None = None
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
-    epochs: Positive = 20
-    """passes over the rows; a part of a pass is fine"""
+    epochs: Positive | None = None
+    """passes over the rows; a part of a pass is fine; by default 20, and more where those would be
+    fewer than 150 steps"""
+    validation_share: Share | None = None
+    """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
+    single facts: a small set of requests that have answers of their own. These are validated and
+    tested on rephrasings"""
+    test_share: Share | None = None
+    """share of the data for the final figures, likewise"""
+    rephrasings: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """other phrasings of each request that are learned too, made by the rules of `augment`; by
+    default 2,000 for all single facts together, and none for other sets"""
+    unanswerable: Share | None = None
+    """share of the requests that nothing in the data answers and that are answered by `refusal`:
+    of many worlds, made from lines that ship; by default 0.25 beside single facts, else 0"""
+    refusal: Annotated[str, Field(min_length=1)] = "Xin lỗi, tôi chưa biết điều này."
+    """the answer to an unanswerable request"""
     patience: Annotated[int, Field(ge=0)] = 3
     """stop after this many evaluations that are no better; 0 never stops"""
     replay: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -45,10 +60,25 @@ class Finetune(Task):
     name = "finetune"
     title = "Fine-tuning"
     prompt_format = "request"
-    few_steps = 150  # with fewer, 70 questions and answers are half learned
+    epochs, few_steps = 20, 150  # with fewer, 70 questions and answers are half learned
     counts = "requests"
-    read = find_requests
-    provenance = places_of_conversations
+
+    def read(self, settings, faults):
+        found = find_requests(self, settings, faults)
+        if faults:
+            return found
+        if found.are_facts:
+            print(
+                f"{self.name}: single facts, and what is held out of them is never learned: all "
+                "are learned; validation and test are on rephrasings, where no share is set"
+            )
+        found = with_rephrasings(found, settings)
+        if not found.sides["validation"]:
+            is_wanted = settings.validation_share != 0
+            why = "too few requests to hold one out" if is_wanted else "none is held out"
+            print(f"{self.name}: {why}: validation is on what is trained")
+            found.sides["validation"] = found.sides["train"]
+        return found
 
     def pack(self, found, preprocessor, settings, store, context):
         from keras_vngpt.data.tokenise_and_pack import prepare_conversations
@@ -94,7 +124,7 @@ class Finetune(Task):
         if context.text is None or not context.packs or settings.replay == 0 or is_full:
             return rows
         start = preprocessor.tokenizer.start_token_id
-        return fill_gaps(rows, context.text, settings.replay or REPLAY, start)
+        return fill_with_replay(rows, context.text, settings.replay or REPLAY, start)
 
     def first_rows(self, found, preprocessor, settings, context):
         from keras_vngpt.data.tokenise_and_pack import prepare_conversations

@@ -14,7 +14,6 @@ from keras_vngpt.data.cleaning import Cleaner
 from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.find_texts import PreparedRows, find_corpus
 from keras_vngpt.data.prepared_rows import is_complete, write_figures
-from keras_vngpt.data.provenance import places_of_texts
 from keras_vngpt.data.sources import kind
 from keras_vngpt.data.splits import SIDES, side_of
 from keras_vngpt.errors import UserError
@@ -69,7 +68,6 @@ class Pretrain(Task):
     sample_tokens = 24
     counts = "documents"
     read = find_corpus
-    provenance = places_of_texts
 
     def pack(self, found, preprocessor, settings, store, context):
         if isinstance(found, PreparedRows):

@@ -25,6 +25,8 @@ PREVIEWED = 200  # documents or requests, from which the rows of a preview are p
 class TaskSettings:
     """What every kind of training has."""
 
+    patience, eos_weight, soft_targets = 0, 1.0, 0.0  # settings of the tasks that name them
+
     validation_data: list[str] = field(default_factory=list)
     """data to validate on, instead of a share of `data`"""
     sequence_length: Length = 128
@@ -83,7 +85,8 @@ class Task(ABC):
         title: str, as people read it.
         prompt_format: "text" where the model continues texts, "request" where it answers.
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
-        few_steps: int, fewer steps than these leave a small set half learned; 0 for never.
+        epochs, few_steps: ints, passes over the rows where no setting says how many, and the
+            steps that they are at least, for a small set is half learned in fewer.
         counts: str, what the data is counted in: "documents" or "requests".
         loss: static method `(head, hidden, target, weight, columns)` to a float32 scalar, a sum
             over a batch whose weights add up to 1; `columns` is every other column of the rows.
@@ -93,7 +96,7 @@ class Task(ABC):
     name = title = ""
     prompt_format = "text"
     sample_tokens = None
-    few_steps = 0
+    epochs, few_steps = 1, 0
     counts = "documents"
     loss = None
 
@@ -107,7 +110,8 @@ class Task(ABC):
 
         Returns:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
-            that are not trained on), `test` (list of `Conversation`) and `system` (str).
+            that are not trained on), `test` (list of `Conversation`), `system` (str, the text
+            before requests) and `turns` (int, how long conversations are).
         """
 
     @abstractmethod
@@ -137,16 +141,3 @@ class Task(ABC):
                 responses that are right as a whole.
         """
         return (figures["val_loss"],)
-
-    def provenance(self, settings, preprocessor, documents):
-        """The places in the user's files where some documents come from.
-
-        Args:
-            settings: `TaskSettings` of this task.
-            preprocessor: what the documents were tokenised with.
-            documents: list of tuples of token ids.
-
-        Yields:
-            str, such as "a.jsonl:3".
-        """
-        return ()

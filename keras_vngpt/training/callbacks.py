@@ -121,7 +121,7 @@ class SampleAnswers(keras.callbacks.Callback):
         self.answer, self.prompts, self.path = answer, prompts, path
         self.task, self.counter = task, counter
 
-    def go_on(self, evaluated):
+    def resume(self, evaluated):
         """Drop the answers after a step: those evaluations come again."""
         _keep(self.path, lambda line: _is_done(json.loads(line), self.task, evaluated))
 
@@ -157,7 +157,7 @@ class History(keras.callbacks.Callback):
         self.every = max(1, plan.steps // 100)
         self._begin = time.perf_counter()
 
-    def go_on(self, step, evaluated):
+    def resume(self, step, evaluated):
         """Drop the points of the loss after a step, and the validations after another."""
         header = ",".join(HISTORY_FIELDS)
 
@@ -207,21 +207,20 @@ class StopWhereNotFinite(keras.callbacks.Callback):
     Args:
         task: str, for the message.
         counter: `StepCounter`.
-        explain: function from a step to a text about the rows in its batch.
     """
 
-    def __init__(self, task, counter, explain):
+    def __init__(self, task, counter):
         super().__init__()
-        self.task, self.counter, self.explain = task, counter, explain
+        self.task, self.counter = task, counter
 
     def on_train_batch_end(self, batch, logs=None):
         if self.counter.is_at(EVERY):  # the same steps when training was interrupted
-            self.look()
+            self.check()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.look()
+        self.check()
 
-    def look(self):
+    def check(self):
         """See what became of the last steps.
 
         Raises:
@@ -232,8 +231,8 @@ class StopWhereNotFinite(keras.callbacks.Callback):
             rate = learning_rate_now(self.model.optimizer)
             raise UserError(
                 f"{self.task}: the gradients are not finite, {skipped} steps in a row, the last "
-                f"one step {step:,} (learning rate {rate:.3g}): {self.explain(step - 1)}. The last "
-                f"good state is kept; try a smaller {self.task}.learning_rate, in another run"
+                f"one step {step:,} (learning rate {rate:.3g}). The last good state is kept; try a "
+                f"smaller {self.task}.learning_rate, in another run"
             )
         metrics = self.model.metrics_variables
         if not all(np.isfinite(ops.convert_to_numpy(variable)).all() for variable in metrics):

@@ -11,7 +11,7 @@ import ml_dtypes  # noqa: F401  NumPy knows bfloat16 by it
 import numpy as np
 
 from keras_vngpt.errors import UserError
-from keras_vngpt.files import atomic_write, remove
+from keras_vngpt.files import atomic_write
 
 SHARE = 0.02  # of the time may go into writing
 KEPT = 2  # states: where the last one is damaged, the one before it serves
@@ -73,7 +73,6 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays, notes = read_state(path)
             except (OSError, ValueError) as error:
                 print(f"  {path}: is damaged ({error}); passed over")
-                _clear(path)
                 continue
             return self._load(path, model, arrays, notes, steps_per_epoch)
         if paths:
@@ -180,7 +179,6 @@ class Checkpoint(keras.callbacks.Callback):
                 read_state(self.folder / "best.state")
             except (OSError, ValueError) as error:
                 print(f"  {self.folder / 'best.state'}: is damaged ({error}); passed over")
-                _clear(self.folder / "best.state")
                 state |= {"best": None, "stopped": False}
                 if state["evaluated_step"] == state["step"]:
                     state["evaluated_step"] -= 1  # evaluated again, these weights are the best
@@ -196,23 +194,15 @@ def write_state(path, variables, notes):
         path: str or Path.
         variables: list of `keras.Variable`; their bits are kept, whatever their dtype.
         notes: what JSON can hold.
-
-    Raises:
-        OSError: it cannot be written; its `needed` says how many bytes it wanted.
     """
     head = json.dumps({"notes": notes, "arrays": _layout(variables)}).encode()
     parts = (keras.ops.convert_to_numpy(v).reshape(-1).view(np.uint8) for v in variables)
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    try:
-        with atomic_write(path, durable=True) as partial, open(partial, "wb", buffering=0) as file:
-            for part in (len(head).to_bytes(8, "little"), head, *parts):
-                digest.update(part)
-                _write(file, part)
-            _write(file, digest.digest())
-    except OSError as error:
-        error.filename = str(path)
-        error.needed = sum(keras.ops.convert_to_numpy(v).nbytes for v in variables)
-        raise
+    with atomic_write(path, durable=True) as partial, open(partial, "wb") as file:
+        for part in (len(head).to_bytes(8, "little"), head, *parts):
+            digest.update(part)
+            file.write(part)
+        file.write(digest.digest())
 
 
 def read_state(path):
@@ -238,19 +228,6 @@ def read_state(path):
         arrays.append(body[start:stop].view(dtype).reshape(shape))
         start = stop
     return arrays, head["notes"]
-
-
-def _clear(path):
-    """Take away a folder in the place of a state, where no file could be put; a file stays."""
-    if path.is_dir():
-        remove(path)
-
-
-def _write(file, part):
-    """All of it: an unbuffered file may take a part alone."""
-    part = memoryview(part)
-    while len(part):
-        part = part[file.write(part) :]
 
 
 def _variables(model):

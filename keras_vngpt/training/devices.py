@@ -8,43 +8,24 @@ import keras
 from keras_vngpt.errors import UserError
 
 
-def make_devices(n):
-    """Have as many devices as a run asks for; called before TensorFlow does anything.
-
-    On TensorFlow these are GPUs, or logical processors where there are not enough of them.
+def check_devices(n):
+    """Refuse more devices than there are.
 
     Args:
         n: int.
 
     Raises:
-        UserError: TensorFlow has done something already.
+        UserError: this machine has fewer.
     """
-    if keras.config.backend() != "tensorflow" or n == 1:
-        return
-    import tensorflow as tf
-
-    (processor, *_) = tf.config.list_physical_devices("CPU")
-    if gpus := tf.config.list_physical_devices("GPU"):
-        if len(gpus) < n:
-            raise UserError(f"devices: this machine has {len(gpus)} GPUs. Received: {n}")
-        return
-    logical = [tf.config.LogicalDeviceConfiguration()] * n
-    given = tf.config.get_logical_device_configuration(processor)
-    if given is None or len(given) != n:
-        try:
-            tf.config.set_logical_device_configuration(processor, logical)
-        except RuntimeError:
-            raise UserError(
-                f"devices: {n} logical processors must be made before anything else. Use a new "
-                "process, or restart the notebook"
-            ) from None
+    if keras.config.backend() == "tensorflow" and n > len(_devices()):
+        raise UserError(f"devices: this machine has {len(_devices())} of them. Received: {n}")
 
 
 def replicas(n=1):
     """A context: what is built in it stands on several devices, which share each batch.
 
     Args:
-        n: int, devices, after `make_devices`.
+        n: int, devices.
 
     Example:
         >>> with replicas(2):
@@ -60,8 +41,14 @@ def replicas(n=1):
 def _strategy(n):
     import tensorflow as tf
 
-    kind = "GPU" if len(tf.config.list_physical_devices("GPU")) >= n else "CPU"
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(n)])
+    return tf.distribute.MirroredStrategy([device.name for device in _devices()[:n]])
+
+
+def _devices():
+    """The GPUs; without any, the processor (or what a test made of it)."""
+    import tensorflow as tf
+
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
 def sum_over_replicas(tensors):

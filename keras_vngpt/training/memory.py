@@ -102,21 +102,12 @@ def _system_bytes():
 
 def _control_group_bytes():
     """What a container leaves; the files that it holds in memory can go."""
-    for folder, limit, used, cache in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        (
-            "/sys/fs/cgroup/memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_inactive_file",
-        ),
-    ):
-        try:
-            limit, used = (int(Path(folder, name).read_text()) for name in (limit, used))
-            return limit - used + _numbers(f"{folder}/memory.stat").get(cache, 0)
-        except (OSError, ValueError):  # another version, or no limit
-            continue
-    return None
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((folder / f"memory.{n}").read_text()) for n in ("max", "current"))
+    except (OSError, ValueError):  # no container, or no limit
+        return None
+    return limit - used + _numbers(folder / "memory.stat").get("inactive_file", 0)
 
 
 def _address_bytes():

@@ -30,8 +30,8 @@ class Plan:
     parts: int = 1
 
     @classmethod
-    def of(cls, rows, settings, passes=1, devices=1):
-        """The plan that the settings of a task make for rows that are so many passes."""
+    def of(cls, rows, task, settings, passes=1, devices=1):
+        """The plan that a task and its settings make for rows that are so many passes."""
         n_rows = len(rows) / passes
         parts = settings.gradient_accumulation_steps
         unit = parts * devices  # as many rows in each
@@ -39,8 +39,10 @@ class Plan:
         positions = batch_size * rows.length
         if settings.tokens:
             steps = math.ceil(settings.tokens / (positions * rows.fill))
-        else:
+        elif settings.epochs:
             steps = math.ceil(settings.epochs * n_rows / batch_size)
+        else:
+            steps = max(task.few_steps, math.ceil(task.epochs * n_rows / batch_size))
         # As many evaluations as asked, or up to half of them fewer, where that fits better.
         most = min(settings.evaluations, steps)
         epochs = min(
@@ -71,9 +73,6 @@ def print_plan(task, plan, model):
     print(f"  parameters      {parameters:,} ({model.backbone.dtype_policy.name})")
     print(f"  tokens a step   {plan.tokens_per_step:,.0f} in {plan.batch_size} rows")
     print(f"  steps           {plan.steps:,} = {plan.tokens:,} tokens = {plan.passes:.2f} passes")
-    if plan.steps < task.few_steps:
-        epochs = math.ceil(task.few_steps * plan.batch_size / plan.rows)
-        print(f"  few steps       a small set is learned in more: --{task.name}.epochs {epochs}")
     print(f"  estimated time  {in_minutes(seconds)}, and compilation before the first step")
 
 

@@ -28,7 +28,6 @@ from keras_vngpt.training.trainer import Trainer
 from keras_vngpt.training.xla import fused
 
 VALIDATION_ROWS = 4096  # at most, picked evenly
-PLACES_SHOWN = 4  # in a message
 
 
 def train(model, task, data, settings, run):
@@ -51,7 +50,7 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, own, data.passes, settings.devices)
+    plan = Plan.of(data.train, task, own, data.passes, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
@@ -61,9 +60,9 @@ def train(model, task, data, settings, run):
     rows = data.train, plan.batch_size, settings.seed
     batches = partial(training_batches, *rows, mixture=data.mixture)  # of steps start, stop
     counter, interruption = StepCounter(plan.parts), Interruption()
-    folder, patience = run / "work" / task.name / "checkpoint", getattr(own, "patience", 0)
+    folder = run / "work" / task.name / "checkpoint"
     checkpoint = Checkpoint(
-        folder, counter, interruption, task.rank, own.checkpoint_minutes, patience
+        folder, counter, interruption, task.rank, own.checkpoint_minutes, own.patience
     )
     with replicas(settings.devices):
         trainer = Trainer(model, head, task.loss, recipe.ngrams)
@@ -74,7 +73,7 @@ def train(model, task, data, settings, run):
         checkpoint.restore(trainer, plan.steps_per_epoch)
     evaluation = [
         *_evaluation(task, model, head, data, plan, run, checkpoint),
-        StopWhereNotFinite(task.name, counter, _explainer(task, model, own, batches)),
+        StopWhereNotFinite(task.name, counter),
         checkpoint,
     ]
     callbacks = [
@@ -130,6 +129,7 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     batches, scores = evaluation_batches(rows, plan.batch_size), Scores(model, head)
     answers_requests, counter = task.prompt_format == "request", checkpoint.counter
     form = {"prompt_format": task.prompt_format, "separator": family_of(model).separator}
+    form |= run.learned(task)
     generator = ModelGenerator(model, **form) if data.prompts else None
 
     def answer(prompts):
@@ -140,35 +140,9 @@ def _evaluation(task, model, head, data, plan, run, checkpoint):
     validation = Validation(lambda: scores(batches), data.bits_per_nat, answers_requests)
     history = History(run / "history.csv", task.name, plan, counter)
     samples = SampleAnswers(answer, data.prompts, run / "samples.jsonl", task.name, counter)
-    history.go_on(counter.step, checkpoint.state["evaluated_step"])
-    samples.go_on(checkpoint.state["evaluated_step"])
+    history.resume(counter.step, checkpoint.state["evaluated_step"])
+    samples.resume(checkpoint.state["evaluated_step"])
     return [validation, history, samples]
-
-
-def _explainer(task, model, own, batches):
-    """A function from a step to where its rows come from, for a message."""
-
-    def explain(step):
-        x, *_ = next(iter(batches(step, step + 1)))
-        rows = zip(x["token_ids"].numpy(), x["padding_mask"].numpy(), strict=True)
-        documents = [
-            tuple(row[segments == n].tolist())
-            for row, segments in rows
-            for n in range(1, segments.max() + 1)
-        ]
-        tokenizer = model.preprocessor.tokenizer
-        preprocessor = family_of(model).preprocessor(tokenizer, own, task.prompt_format)
-        try:
-            places = list(dict.fromkeys(task.provenance(own, preprocessor, documents)))
-        except Exception:  # noqa: BLE001  the fault that is told must not be hidden by another
-            places = []
-        if not places:
-            return "its rows are no longer found in the files"
-        more = len(places) - PLACES_SHOWN
-        more = f" and {more} more" if more > 0 else ""
-        return f"its rows come from {', '.join(places[:PLACES_SHOWN])}{more}"
-
-    return explain
 
 
 def _compiles(setting):

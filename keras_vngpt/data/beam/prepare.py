@@ -9,8 +9,7 @@ from pydantic import Field
 
 from keras_vngpt.console import import_tensorflow
 from keras_vngpt.data.cache_keys import fingerprint, fingerprint_of_tokenizer
-from keras_vngpt.data.readers import find_documents
-from keras_vngpt.data.sources import TFDS
+from keras_vngpt.data.sources import TFDS, find_sources
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 
@@ -55,7 +54,7 @@ def prepare_rows(
         >>> prepare_rows(["texts/"], "runs/mine/tokenizer", "rows", beam=["direct_num_workers=2"])
     """
     faults = []
-    sources = find_documents(data, faults)
+    sources = find_sources(data, faults)
     faults += [f"{s.name}: is read by one machine only" for s in sources if s.name.startswith(TFDS)]
     _check_tokenizer(tokenizer, faults)
     try:

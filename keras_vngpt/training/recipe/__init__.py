@@ -64,7 +64,7 @@ def make_recipe(model, task, data, plan, settings, is_new):
     kept = features if settings.model.token_features else None
     if not is_new:
         return Recipe(kept)
-    share = getattr(getattr(settings, task.name), "soft_targets", 0.0)
+    share = getattr(settings, task.name).soft_targets
     if share is None:
         share = 1.0 if plan.passes < OFTEN else 0.0
     starts = settings.model.embeddings == "cooccurrence"

@@ -1,0 +1,66 @@
+"""Which requests a model refuses: from which certainty on, where it should, where it should not."""
+
+from keras_vngpt.text.refusal_text import is_refusal
+
+
+def calibrated(answers, sentence):
+    """The certainty below which answers are better refused.
+
+    There the share of right answers that are refused and the share of wrong ones that are given,
+    those to strange requests among them, are the least together.
+
+    Args:
+        answers: list of dictionaries, from `exact_match` without a refusal by certainty.
+        sentence: str, that says that the model knows no answer.
+
+    Returns:
+        float, halfway between two certainties; 0 where nothing is to be refused.
+
+    Example:
+        >>> right = {"answer": "Số 5", "correct": True, "certainty": 0.9}
+        >>> wrong = {"answer": "Số 5", "correct": False, "certainty": 0.5}
+        >>> calibrated([right, wrong], "Tôi chưa biết.")
+        0.7
+    """
+    given = [a for a in answers if not is_refusal(a["answer"], sentence)]
+    right, wrong = (
+        [a["certainty"] for a in given if a["correct"] == is_right] for is_right in (True, False)
+    )
+    places = sorted({0.0, *right, *wrong})
+    between = [0.0, *((a + b) / 2 for a, b in zip(places[1:], places[2:], strict=False))]
+
+    def harm(below):
+        refused = sum(c < below for c in right) / max(1, len(right))
+        return refused + sum(c >= below for c in wrong) / max(1, len(wrong))
+
+    return min(between, key=harm)
+
+
+def test_figures(answers, sentence):
+    """How many strange requests are refused, and how many of those that have an answer.
+
+    Args:
+        answers, sentence: as for `calibrated`.
+
+    Returns:
+        A dictionary of `exact_match` and `test_requests`, of requests that have an answer, and,
+        where some have none, `strange_requests`, `strange_refused` and `known_refused`.
+    """
+    strange = [a for a in answers if is_refusal(a["expected"], sentence)]
+    known = [a for a in answers if not is_refusal(a["expected"], sentence)] or strange
+    figures = {"exact_match": share(known, "correct"), "test_requests": len(known)}
+    if strange and known is not strange:
+        figures |= {"strange_requests": len(strange), "strange_refused": share(strange, "correct")}
+        refused = [is_refusal(a["answer"], sentence) for a in known]
+        figures["known_refused"] = sum(refused) / len(refused)
+    return figures
+
+
+def trained_figures(answers, sentence):
+    """How many of the requests that were trained on are answered right; arguments as above."""
+    return {"trained_requests": len(answers), "trained_right": share(answers, "correct")}
+
+
+def share(answers, name):
+    """The share of answers of which something is true."""
+    return sum(answer[name] for answer in answers) / len(answers)
