@@ -101,7 +101,7 @@ class Workshop:
         }
         gazetteer = attempt(read_lines, *files["names"]) or []
         self.names = Names(gazetteer).learned_from(
-            [text for c in conversations for text in (*_questions(c), *c.responses)]
+            [text for c in conversations for text in (*c.requests, *c.responses)]
         )
         self.book = attempt(PhraseBook, files["templates"], files["synonyms"], self.names)
         self.kinds = attempt(Kinds, files["kinds"])
@@ -130,8 +130,7 @@ class Workshop:
         if len(conversation.prompts) > 1:
             n = len(conversation.prompts)
             return f"needs one question with one answer, has {n} turns", None
-        (question,) = _questions(conversation)
-        question = clean_question(question, self.names)
+        question = clean_question(conversation.requests[0], self.names)
         answer = clean(conversation.responses[0], self.names)
         if not key(question) or not key(answer):
             return f"nothing is left of the {'response' if key(question) else 'request'}", None
@@ -247,11 +246,3 @@ class Workshop:
         )
         print("  --finetune.test_share 0 --finetune.validation_share 0)")
         return figures
-
-
-def _questions(conversation):
-    """The prompts without the system text that the first begins with."""
-    first = conversation.prompts[0]
-    if conversation.system:
-        first = first.removeprefix(conversation.system).lstrip("\n")
-    return (first, *conversation.prompts[1:])

@@ -14,6 +14,7 @@ from keras_vngpt.errors import UserError
 KINDS = ("question", "noun", "request", "statement", "answer")
 
 _PART = re.compile(r"\{([a-z]+)\}")
+_PARTICLES = {"chứ", "vậy", "thế", "nhỉ", "hả"}  # one of them at the end is enough
 _PERSON = re.compile(r"\b(?:bạn|anh|chị|cô|chú|bác|cậu|em|cháu|mình|tôi|tớ)\b")
 # Where "mình" is the speaker, and not the shop as in "bên mình".
 _SPEAKS = "(?:^|" + "|".join(rf"(?<=\b{w} )" for w in "cho của giúp nếu khi để thì".split()) + ")"
@@ -81,7 +82,11 @@ class Frame:
         """The template with a clause, or "" where words would double ("thế nào thế")."""
         words = body.lower().split()
         next_word = re.match(r"[^\W\d_]*", self.after.strip())[0].lower()
-        if next_word in words[-2:] or words[0] in re.findall(r"\w+", self.before.lower()):
+        if (
+            {words[-1], next_word} <= _PARTICLES
+            or next_word in words[-2:]
+            or words[0] in re.findall(r"\w+", self.before.lower())
+        ):
             return ""
         return self.before + (body[:1].upper() + body[1:] if self.is_capital else body) + self.after
 

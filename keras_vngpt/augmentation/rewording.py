@@ -15,7 +15,9 @@ from keras_vngpt.augmentation.user_files import read_lines, shipped
 TRIES = 40  # in a row without a new phrasing, before a question is taken to have no more
 CARELESS = 0.7  # share of what is typed in a hurry that has no capitals and no final mark
 
+_I = re.compile(r"^(?:tôi|mình) (?=\w+ )")
 # "Tôi muốn đổi vé, phí bao nhiêu": what is told before the question.
+_VERB = re.compile(r"\b(?:hay|không|chưa|được|có|là|cần|phải)\b|,")
 _TOLD = re.compile(r"(?:(?:tôi|mình|em|tớ|nhà mình|bé|con)\b[^,?]*,\s+)(?=\S)")
 
 
@@ -106,9 +108,10 @@ class Rewording:
         clause, kind = self.clause(last), kind_of(last)
         bodies = [(clause, kind, "")]
         if kind == "question":
-            reordered = [text for text in self.book.reordered(clause) if text != clause]
-            bodies += [(text, kind, "reworded") for text in reordered]
-            bodies += [(text, "noun", "noun") for text in self.book.reordered(clause, "noun")]
+            bare = _I.sub("", clause)  # "tôi đổi vé được không" without who asks
+            texts = {t: None for text in (bare, clause) for t in self.book.reordered(text)}
+            bodies += [(t, kind, "reworded") for t in (bare, *texts) if t != clause]
+            bodies += [(t, "noun", "noun") for t in self.book.reordered(bare, "noun")]
         while True:
             draw.shuffle(bodies)
             for body, kind, style in bodies:
@@ -163,5 +166,5 @@ def kind_of(sentence):
         return "request"
     asking = asks(sentence)
     if asking is None and sentence.rstrip().endswith("?"):
-        return "noun"  # "Giá vé?"
+        return "question" if _VERB.search(folded(sentence)) else "noun"
     return "question" if asking else "statement"
