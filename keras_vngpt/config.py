@@ -132,7 +132,8 @@ def command(function, schema=None, show=None, old_names=()):
         old_names: names of settings that are still accepted, and not shown.
     """
     if sys.stdout:  # it may be closed, and not every terminal has Vietnamese letters
-        sys.stdout.reconfigure(errors="backslashreplace")
+        # A line goes out when it is complete, into a pipe too.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     schema = schema or function
     names = {**leaves(function), **leaves(schema)}
     parser = Parser(

@@ -10,6 +10,7 @@ import pytest
 from conftest import SETTINGS, verb
 
 import keras_vngpt
+from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.errors import UserError
 
 
@@ -164,3 +165,19 @@ def test_a_terminal_without_vietnamese_letters_shows_which_they_are():
     done = verb("generate", "--help", env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert r"B\u1eadt qu\u1ea1t" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "line, fault",
+    [
+        ('{"request": "Chào"}', ':1: needs "request" or "requests", and "accept"'),
+        ('{"request": "Chào", "accept": "("}', ":1: missing ), unterminated subpattern"),
+        ('{"requests": ["Chào", 3], "accept": "a"}', ":1: a request must be text"),
+    ],
+)
+def test_a_free_request_needs_a_regular_expression(tmp_path, line, fault):
+    path = tmp_path / "free.jsonl"
+    path.write_text(line, "utf-8")
+    with pytest.raises(UserError) as caught:
+        read_free_requests([str(path)])
+    assert caught.value.faults[0].startswith(f"{path}{fault}")

@@ -22,7 +22,7 @@ MAY_IMPORT = {  # what each room may import beside the base and itself
     "augmentation": {"data", "text"},
     "models": set(),
     "families": {"models", "text", "data"},
-    "tasks": {"families", "data"},
+    "tasks": {"families", "data", "augmentation", "text"},
     "generation": {"tasks", "families", "models", "text"},  # whose names a run's folders have
     "exporting": {"generation", "families", "models"},
     "training": {"tasks", "families", "data", "models", "text", "generation"},

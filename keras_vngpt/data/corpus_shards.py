@@ -5,9 +5,7 @@ from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
-
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress
 from keras_vngpt.data.dataset import Mixture, PackedDataset, join
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
@@ -37,15 +35,14 @@ def prepare_corpus(sources, read, clean, pack, folder, side_of, n_documents=None
     """
     folder = Path(folder)
     sides = {side: Side(folder / side, pack) for side in SIDES}
-    bar = keras.utils.Progbar(n_documents, verbose=verbosity(), unit_name="document")
+    progress = Progress("cleaning, tokenising and packing", n_documents, "documents")
 
     def counted(documents):
-        for n, document in enumerate(documents, 1):
-            if n_documents and n % 1000 == 0:
-                bar.add(1000)
+        for document in documents:
             yield document
+            progress.add()
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with progress, ThreadPoolExecutor(AT_ONCE) as pool:
         for source in sources:
             for document in clean(counted(read(source))):
                 sides[side_of(document)].add(document, pool)

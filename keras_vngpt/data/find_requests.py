@@ -4,10 +4,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
 
+SAMPLES = ["samples:home_train.jsonl"]
 MOST_ASKED = 100  # of the requests that were trained on
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
@@ -23,11 +25,13 @@ class Requests:
         sides: dictionary by side, of lists of `Conversation`.
         are_facts: bool, whether each request is a fact of its own: none of them is held out.
         before: optional `Requests`, what the user's files hold, where the sides have more.
+        free: list of dictionaries, from `read_free_requests`.
     """
 
     sides: dict = field(default_factory=dict)
     are_facts: bool = False
     before: "Requests | None" = None
+    free: list = field(default_factory=list)
 
     @property
     def own(self):
@@ -106,8 +110,16 @@ def find_requests(task, settings, faults):
             return []
 
     given = {"test": settings.test_data, "validation": settings.validation_data}
-    if settings.test_data is None and settings.data == ["samples:home_train.jsonl"]:
+    if settings.test_data is None and settings.data == SAMPLES:
         given["test"] = ["samples:home_test.jsonl"]
+    free_files = settings.free_test_data
+    if free_files is None and settings.data == SAMPLES:
+        free_files = ["samples:home_free.jsonl"]
+    try:
+        free = read_free_requests(free_files or [])
+    except UserError as error:
+        faults.extend(error.faults)
+        free = []
     items = read(settings.data, columns, "data")
     columns = replace(columns, split=None)
     sides = {side: read(files, columns, side) for side, files in given.items() if files}
@@ -134,7 +146,7 @@ def find_requests(task, settings, faults):
             f"{name}.data: of {len(items)} examples none is left to train on: all of them are "
             "held out too, or too few to split into training, validation and test"
         )
-    found = Requests(sides, are_facts)
+    found = Requests(sides, are_facts, free=free)
     if len(found.systems) > 1:
         most = f"{found.system[:SHOWN]!r}" if found.system else "none"
         print(

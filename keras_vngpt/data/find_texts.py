@@ -38,7 +38,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, asked, system, turns = (), {}, "", 1
+    test, asked, free, system, turns = (), {}, (), "", 1
 
     @property
     def prompts(self):
@@ -65,7 +65,7 @@ class PreparedRows:
     """
 
     folder: Path
-    texts, prompts, test, asked, system, turns = (), (), (), {}, "", 1
+    texts, prompts, test, asked, free, system, turns = (), (), (), {}, (), "", 1
 
     @property
     def tokenizer(self):

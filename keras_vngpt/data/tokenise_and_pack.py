@@ -5,11 +5,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress
 from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.packing import best_fit, concatenate_and_split, one_a_row
 from keras_vngpt.errors import UserError
@@ -83,16 +82,16 @@ def prepare_conversations(conversations, preprocessor, name="data", few_rows=1, 
         UserError: where no response is left.
     """
     length = preprocessor.sequence_length
-    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="text")
+    progress = Progress("tokenising", len(conversations), "conversations")
 
     def batches():
         for start in range(0, len(conversations), BATCH):
             batch = conversations[start : start + BATCH]
             yield [c.prompts for c in batch], [c.responses for c in batch]
-            if len(conversations) > 20 * BATCH:
-                bar.update(start + len(batch))
+            progress.add(len(batch))
 
-    columns, sizes, cuts = _end_to_end(batches(), preprocessor, length)
+    with progress:
+        columns, sizes, cuts = _end_to_end(batches(), preprocessor, length)
     document = np.repeat(np.arange(len(sizes)), sizes)
     is_scored = np.bincount(document, columns["sample_weight"], minlength=len(sizes)) > 0
     cuts["rows dropped"] = int(np.sum(~is_scored))

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_vngpt.console import Progress
 from keras_vngpt.data.pipeline import evaluation_batches
 from keras_vngpt.data.tokenise_and_pack import prepare_documents
 from keras_vngpt.families import family_of
@@ -45,4 +46,5 @@ def nats_per_token(preset, rows):
 
 def _nats_per_token(model, rows):
     scores = Scores(model, family_of(model).head(model))
-    return scores(evaluation_batches(rows, BATCH))[0]
+    with Progress(f"measuring {len(rows):,} rows of text"):
+        return scores(evaluation_batches(rows, BATCH))[0]

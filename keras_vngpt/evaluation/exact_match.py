@@ -1,8 +1,6 @@
 """Answers test requests and compares each answer with the expected response."""
 
-import keras
-
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress
 from keras_vngpt.text.normalization import canonical
 from keras_vngpt.text.system_text import with_system
 
@@ -31,23 +29,23 @@ def exact_match(generator, conversations, system=None, refuse_below=None):
     # Alike lengths together: a batch is padded to its longest prompt.
     order = sorted(range(len(conversations)), key=lambda i: sum(map(len, conversations[i].prompts)))
     answers = [None] * len(conversations)
-    bar = keras.utils.Progbar(len(conversations), verbose=verbosity(), unit_name="request")
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
-        batch = [conversations[i] for i in places]
-        turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
-        found = generator.answer_conversations(  # the system text is in them
-            turns, system="", refuse_below=refuse_below, certainties=True
-        )
-        for i, c, text, certainty in zip(places, batch, *found, strict=True):
-            answers[i] = {
-                "request": c.requests[-1],
-                "expected": c.responses[-1],
-                "answer": text,
-                "correct": canonical(text) == canonical(c.responses[-1]),
-                "certainty": round(certainty, 4),
-            }
-        bar.update(start + len(batch))
+    with Progress("answering", len(conversations), "requests") as progress:
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            batch = [conversations[i] for i in places]
+            turns = [(_prompts(c, generator, system), c.responses[:-1]) for c in batch]
+            found = generator.answer_conversations(  # the system text is in them
+                turns, system="", refuse_below=refuse_below, certainties=True
+            )
+            for i, c, text, certainty in zip(places, batch, *found, strict=True):
+                answers[i] = {
+                    "request": c.requests[-1],
+                    "expected": c.responses[-1],
+                    "answer": text,
+                    "correct": canonical(text) == canonical(c.responses[-1]),
+                    "certainty": round(certainty, 4),
+                }
+            progress.add(len(batch))
     return answers
 
 

@@ -34,6 +34,8 @@ FIGURES = {  # by their name in metrics.json: the title, and how the value is wr
     "known_refused": ("Requests with an answer refused", percent),
     "refuse_below": ("Certainty below which answers are refused", "{:.2f}".format),
     "trained_right": ("Trained requests answered right", percent),
+    "free_requests": ("Requests in free words", COUNT),
+    "free_right": ("Requests in free words answered right", percent),
     "requests_cut": ("Requests cut", COUNT),
     "responses_cut": ("Responses cut", COUNT),
     "turns_dropped": ("Turns dropped", COUNT),
@@ -59,7 +61,7 @@ def lines_of(task, metrics, trained):
     Yields:
         str.
     """
-    for name in ("strange_refused", "known_refused", "trained_right"):
+    for name in ("free_right", "strange_refused", "known_refused", "trained_right"):
         if (value := metrics.get(f"{task.name}.{name}")) is not None:
             title, write = FIGURES[name]
             yield f"{title}: {write(value)}"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_vngpt.console import import_tensorflow
+from keras_vngpt.console import Progress, import_tensorflow
 from keras_vngpt.errors import UserError
 from keras_vngpt.generation.generation_config import WEIGHTS, check_texts
 
@@ -31,7 +31,8 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
     """
     if weights not in WEIGHTS:
         raise UserError(f"weights: one of {', '.join(WEIGHTS)}. Received: {weights}")
-    import_tensorflow()
+    with Progress("loading TensorFlow"):
+        import_tensorflow()
     import tensorflow as tf
 
     from keras_vngpt.exporting.saved_model import save_generator
@@ -56,7 +57,8 @@ def export(path: str, to: str | None = None, text: bool = True, weights: str = "
         raise UserError(f"{to}: exists and is not a SavedModel. Take another --to")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        save_generator(generator, to, text=text)
+        with Progress(f"writing {to}"):
+            save_generator(generator, to, text=text)
     except OSError as error:
         raise UserError(f"{to}: cannot be written ({error.strerror or error})") from None
     except tf.errors.OpError as error:  # TensorFlow writes the weights: a full disk

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_vngpt.data.find_requests import Requests
 from keras_vngpt.data.splits import HELD_OUT
+from keras_vngpt.data.tokenise_and_pack import tokenise
 from keras_vngpt.runs.prepare import make_preprocessor, prepare, show
 from keras_vngpt.text.normalization import canonical
 from keras_vngpt.text.tokenizer import load_tokenizer
@@ -105,11 +106,9 @@ def first_cut(conversations, preprocessor, kind):
 
 
 def _cuts(conversations, preprocessor):
-    x = {
-        "prompts": tf.ragged.constant([c.prompts for c in conversations]),
-        "responses": tf.ragged.constant([c.responses for c in conversations]),
-    }
-    *_, weight, cuts = preprocessor.documents(x, preprocessor.sequence_length)
+    turns = [c.prompts for c in conversations], [c.responses for c in conversations]
+    ids = (tokenise(texts, preprocessor.tokenizer) for texts in turns)
+    *_, weight, cuts = preprocessor.triples(*ids, preprocessor.sequence_length)
     is_dropped = tf.reduce_sum(weight, axis=1) == 0
     return {**cuts, "rows dropped": tf.math.count_nonzero(is_dropped)}
 

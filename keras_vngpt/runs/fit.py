@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from keras_vngpt.console import import_tensorflow
+from keras_vngpt.console import Progress, import_tensorflow
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import locked
 from keras_vngpt.interruption import raising_on_sigterm
@@ -55,7 +55,8 @@ def fit(config: str | None = None, **settings):
         >>> run.metrics["finetune.exact_match"]
     """
     settings, values = resolve_settings(config, settings)
-    import_tensorflow()
+    with Progress("loading TensorFlow"):
+        import_tensorflow()
     if settings.devices > 1:
         from keras_vngpt.training.devices import check_devices
 
@@ -126,12 +127,12 @@ def train_all(run, settings):
 
     for task in settings.tasks:
         if not run.is_done(task.name):
-            with run.phase(task.name) as figures:
+            with run.phase(task.name) as figures, Progress(task.name):
                 figures |= train_task(run, task, settings)
         shutil.rmtree(run / "work" / task.name / "checkpoint", ignore_errors=True)
     for name, phase in zip(FINAL_PHASES, (evaluate_run, export_run), strict=True):
         if name not in settings.skip and not run.is_done(name):
-            with run.phase(name) as figures:
+            with run.phase(name) as figures, Progress(name):
                 figures |= phase(run, settings)
     write_report(run.folder, settings.tasks)
     show_results(run, settings)

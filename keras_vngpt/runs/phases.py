@@ -6,7 +6,8 @@ from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.prepared_rows import TaskData
 from keras_vngpt.evaluation.bits_per_byte import nats_per_token
 from keras_vngpt.evaluation.exact_match import exact_match
-from keras_vngpt.evaluation.refusals import calibrated, test_figures, trained_figures
+from keras_vngpt.evaluation.free_requests import answer_free_requests
+from keras_vngpt.evaluation.refusals import calibrated, share, test_figures, trained_figures
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.families import FAMILIES, family_of, family_of_preset
 from keras_vngpt.files import atomic_write, verify_checksums, write_checksums
@@ -120,6 +121,13 @@ def ask(run, task, sentence):
         answers = exact_match(generator, conversations)
         write_jsonl(run / file, answers)
         figures |= figures_of(answers, sentence)
+    free = run / "work" / task.name / "free.jsonl"
+    if free.is_file():
+        items = read_jsonl(free)
+        print(f"\nevaluate: {len(items):,} requests in free words")
+        answers = answer_free_requests(generator, items)
+        write_jsonl(run / "free_answers.jsonl", answers)
+        figures |= {"free_requests": len(answers), "free_right": share(answers, "correct")}
     return figures
 
 

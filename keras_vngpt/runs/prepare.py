@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from keras_vngpt.console import Progress
 from keras_vngpt.data.cache_keys import (
     fingerprint,
     fingerprint_of_file,
@@ -61,7 +62,8 @@ def prepare(settings):
             context = make_context(settings, folders)
             preprocessor = make_preprocessor(task, settings, tokenizer)
             own = getattr(settings, task.name)
-            folder = task.pack(found[task.name], preprocessor, own, store, context)
+            with Progress(f"{task.name}: packing"):
+                folder = task.pack(found[task.name], preprocessor, own, store, context)
             folders[task.name] = folder
             figures |= {f"{task.name}.{n}": value for n, value in read_figures(folder).items()}
             if tests := found[task.name].test:
@@ -78,7 +80,8 @@ def read_all(settings):
     faults, found = [], {}
     for task in settings.tasks:
         own = []
-        found[task.name] = task.read(getattr(settings, task.name), own)
+        with Progress(f"{task.name}: reading"):
+            found[task.name] = task.read(getattr(settings, task.name), own)
         hints = {
             ": needs text in ": f"; --{task.name}.text_column names another column",
             'needs "request" and "response" or': f"; --{task.name}.request_column and "
@@ -146,15 +149,16 @@ def prepare_tokenizer(settings, found, store):
         except UserError as fault:
             print(f"{fault}; training it again")
     print("tokenizer: training")
-    tokenizer = train_tokenizer(
-        texts,
-        own.vocabulary_size or default_size,
-        kind=own.kind,
-        tone_placement=own.tone_placement,
-        split_digits=own.split_digits,
-        words=own.words,
-        shrink=own.vocabulary_size is None,
-    )
+    with Progress("tokenizer: training"):
+        tokenizer = train_tokenizer(
+            texts,
+            own.vocabulary_size or default_size,
+            kind=own.kind,
+            tone_placement=own.tone_placement,
+            split_digits=own.split_digits,
+            words=own.words,
+            shrink=own.vocabulary_size is None,
+        )
     with atomic_write(folder) as partial:
         tokenizer.save_to_preset(str(partial))
     return folder
@@ -180,6 +184,8 @@ def make_run(run, values, settings, prepared):
             for name, conversations in found[task.name].asked.items():
                 file = partial / "work" / task.name / f"{name}.jsonl"
                 write_jsonl(file, map(vars, conversations))
+            if free := found[task.name].free:
+                write_jsonl(partial / "work" / task.name / "free.jsonl", free)
         prompts = {task.name: _pick_prompts(task, settings, found) for task in settings.tasks}
         prompts["system"] = next((f.system for f in found.values() if f.system), "")
         prompts["turns"] = max(f.turns for f in found.values())

@@ -28,9 +28,12 @@ class FinetuneSettings(TaskSettings):
     """the name of the response in them, instead of response or completion"""
     test_data: list[str] | None = None
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
+    free_test_data: list[str] | None = None
+    """JSONL files of requests in free words, each with a regular expression that accepts the right
+    answers; with the samples' `data` the samples' own"""
     epochs: Positive | None = None
-    """passes over the rows; a part of a pass is fine; by default 20, and more where those would be
-    fewer than 150 steps"""
+    """passes over the rows; a part of a pass is fine; by default 20, down to 3 where those would be
+    more than 3,000 steps, and more where they would be fewer than 150"""
     validation_share: Share | None = None
     """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
     single facts: a small set of requests that have answers of their own. These are validated and
@@ -60,7 +63,7 @@ class Finetune(Task):
     name = "finetune"
     title = "Fine-tuning"
     prompt_format = "request"
-    epochs, few_steps = 20, 150  # with fewer, 70 questions and answers are half learned
+    epochs, steps = (3, 20), (150, 3000)  # in fewer, 70 questions and answers are half learned
     counts = "requests"
 
     def read(self, settings, faults):

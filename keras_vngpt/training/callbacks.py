@@ -54,6 +54,24 @@ class StepCounter(keras.callbacks.Callback):
         self.model.stop_training = True  # a call of `fit` is an epoch, whatever number it has
 
 
+class TellStep(keras.callbacks.Callback):
+    """Keeps a `Progress` at the step that training is at, with its loss.
+
+    Args:
+        progress: `Progress`.
+        counter: `StepCounter`.
+    """
+
+    def __init__(self, progress, counter):
+        super().__init__()
+        self.progress, self.counter = progress, counter
+        progress.done = counter.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.done = self.counter.step
+        self.progress.note = f"loss {logs['loss']:.4f}"
+
+
 class Throughput(keras.callbacks.Callback):
     """Adds tokens per second to the progress bar.
 

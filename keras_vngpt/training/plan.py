@@ -42,7 +42,8 @@ class Plan:
         elif settings.epochs:
             steps = math.ceil(settings.epochs * n_rows / batch_size)
         else:
-            steps = max(task.few_steps, math.ceil(task.epochs * n_rows / batch_size))
+            fewest, most = (epochs * n_rows / batch_size for epochs in task.epochs)
+            steps = math.ceil(max(fewest, min(most, task.steps[1]), task.steps[0]))
         # As many evaluations as asked, or up to half of them fewer, where that fits better.
         most = min(settings.evaluations, steps)
         epochs = min(

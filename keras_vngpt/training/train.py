@@ -4,7 +4,7 @@ from functools import partial
 
 import keras
 
-from keras_vngpt.console import verbosity
+from keras_vngpt.console import Progress, verbosity
 from keras_vngpt.data.pipeline import evaluation_batches, normalized, training_batches
 from keras_vngpt.families import family_of
 from keras_vngpt.generation.model_generator import ModelGenerator
@@ -15,6 +15,7 @@ from keras_vngpt.training.callbacks import (
     SampleAnswers,
     StepCounter,
     StopWhereNotFinite,
+    TellStep,
     Throughput,
     Validation,
 )
@@ -76,15 +77,17 @@ def train(model, task, data, settings, run):
         StopWhereNotFinite(task.name, counter),
         checkpoint,
     ]
+    progress = Progress(task.name, plan.steps, "steps", is_shown=False)  # Keras has its own bar
     callbacks = [
         counter,
+        TellStep(progress, counter),
         Throughput(plan.tokens_per_step / plan.parts),
         *evaluation,
         keras.callbacks.TensorBoard(run / "tensorboard" / task.name, write_graph=False),
     ]
     print(f"  going on from step {counter.step:,} of {plan.steps:,}\n" if counter.step else "")
     try:
-        with interruption:
+        with interruption, progress:
             while not checkpoint.state["stopped"]:
                 step, epoch = counter.step, counter.step // plan.steps_per_epoch
                 if checkpoint.is_evaluation_due(plan.steps_per_epoch):
