@@ -51,7 +51,7 @@ class Answers:
             n_tries += 1
             frame = draw.choice(draw.choice(self.book.frames["answer"]))
             text, more = (self.book.answers(t, draw) for t in (draw.choice(bodies), rest))
-            if frame.speaks_to_others_than(text + more) or (frame.after and not _may_end(more)):
+            if frame.clashes_with(text + more) or (frame.after and not _may_end(more)):
                 continue
             if rest:  # what closes a sentence closes the last one
                 more = re.sub(r"[.!?…:\s]*$", lambda m, f=frame: f.after + m[0], more, count=1)

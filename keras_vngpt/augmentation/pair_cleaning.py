@@ -36,7 +36,7 @@ _ASKS_AFTER_ALL = re.compile(
     r"^(?!.*\bnên\b).*\b(?:ở đâu|mấy giờ|bao nhiêu(?: tiền)?|bao lâu|khi nào|bao giờ"
     r"|(?:ngày|tháng|lúc|giờ) nào)$"
 )
-_OPTIONAL_ORDER = re.compile(r"(?:chỉ|cho|tìm|viết|lên)\b")
+_OPTIONAL_ORDER = re.compile(r"(?:chỉ|cho|tìm|viết|lên|bật|tắt|nhắc)\b")
 _FIRST_PERSON = re.compile(r"(?:tôi|mình|em|tớ|chúng tôi|chúng mình|bọn mình|nhà mình)\b")
 
 

@@ -73,14 +73,13 @@ class Frame:
     tone: str
     me: str
 
-    def speaks_to_others_than(self, text):
-        """Whether the template speaks to one person, and a text of another."""
-        mine = persons(self.before + " " + self.after) - {self.me}
-        return bool(mine) and not persons(text) - {self.me} <= mine
+    def clashes_with(self, text):
+        """Whether both speak to someone, or of someone: "bạn ơi, anh có nhận thẻ không"."""
+        return all(persons(t) - {self.me} for t in (f"{self.before} {self.after}", text))
 
     def filled(self, body):
         """The template with a clause, or "" where words would double ("thế nào thế")."""
-        words = body.lower().split()
+        words = re.findall(r"\w+", body.lower())
         next_word = re.match(r"[^\W\d_]*", self.after.strip())[0].lower()
         if (
             {words[-1], next_word} <= _PARTICLES

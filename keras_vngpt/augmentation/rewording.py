@@ -13,6 +13,7 @@ from keras_vngpt.augmentation.same_facts import same_numbers_and_names
 from keras_vngpt.augmentation.user_files import read_lines, shipped
 
 TRIES = 40  # in a row without a new phrasing, before a question is taken to have no more
+FEW_WORDS = 2  # so few may have no diacritics by chance
 CARELESS = 0.7  # share of what is typed in a hurry that has no capitals and no final mark
 
 _I = re.compile(r"^(?:tôi|mình) (?=\w+ )")
@@ -106,6 +107,9 @@ class Rewording:
         last = last[m.end() :] if is_told else last
         told = question[: len(question) - len(last)]
         clause, kind = self.clause(last), kind_of(last)
+        is_plain = clause == without_diacritics(clause)
+        if not key(clause) or (is_plain and len(clause.split()) > FEW_WORDS):
+            return  # no Vietnamese, or typed so that it cannot be read
         bodies = [(clause, kind, "")]
         if kind == "question":
             bare = _I.sub("", clause)  # "tôi đổi vé được không" without who asks
@@ -124,7 +128,7 @@ class Rewording:
                 if is_told:  # "em muốn đổi vé, cho em hỏi phí bao nhiêu"
                     filled = filled[:1].lower() + filled[1:]
                 is_apart = is_told and frame.before and not frame.before.startswith("Cho ")
-                if is_apart or frame.speaks_to_others_than(before + text):
+                if is_apart or frame.clashes_with(before + text):
                     filled = ""
                 yield before + filled if filled else "", style
 
