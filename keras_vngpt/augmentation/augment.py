@@ -1,9 +1,9 @@
 """From about a hundred questions and answers to a set for fine-tuning."""
 
 import dataclasses
+import itertools
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 
 from keras_vngpt.augmentation import report
@@ -200,24 +200,28 @@ class Workshop:
 
     def vary_answers(self):
         """The phrasings of a question take turns with the wordings of its answer."""
-        n = self.settings.answers
-        answers, turns, choices = Answers(self.book, self.names), Counter(), {}
-        for i, pair in enumerate(self.pairs.pairs):
-            if not n or pair.origin == "original":
+        if not self.settings.answers:
+            return
+        pairs, turns = self.pairs, {}
+        for i, pair in enumerate(pairs.pairs):
+            if pair.origin == "original":
                 continue
-            answer = pair.answer
-            if answer not in choices:
-                made = [(text, "language model") for text in self.wordings.get(answer, ())]
-                made += [
-                    (text, "template") for text in answers.wordings(answer, self.settings.seed)
-                ]  # fmt: skip
-                choices[answer] = [(answer, "original"), *made[:n]]
-            text, origin = choices[answer][turns[answer] % len(choices[answer])]
-            turns[answer] += 1
-            if not self.pairs.facts.contradiction(pair.question, text):
-                self.pairs.pairs[i] = dataclasses.replace(
-                    pair, answer=text, answer_origin=origin, original_answer=answer
+            if pair.answer not in turns:
+                turns[pair.answer] = itertools.cycle(self._wordings(pair.answer))
+            text, origin = next(turns[pair.answer])
+            if not pairs.facts.contradiction(pair.question, text):
+                pairs.pairs[i] = dataclasses.replace(
+                    pair, answer=text, answer_origin=origin, original_answer=pair.answer
                 )
+
+    def _wordings(self, answer):
+        """`(text, origin)` of an answer and of its other wordings: a list."""
+        n, seed = self.settings.answers, self.settings.seed
+        made = [(text, "language model") for text in self.wordings.get(answer, ())[:n]]
+        templates = Answers(self.book, self.names).wordings(answer, seed)
+        made += [(text, "template") for text in itertools.islice(templates, n - len(made))]
+        self.pairs.dropped["wordings of answers that could not be made"] += n - len(made)
+        return [(answer, "original"), *made]
 
     def write(self):
         """Write lines, report and rejected pairs; print the report and what to do next."""
