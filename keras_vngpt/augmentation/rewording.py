@@ -17,8 +17,8 @@ FEW_WORDS = 2  # so few may have no diacritics by chance
 CARELESS = 0.7  # share of what is typed in a hurry that has no capitals and no final mark
 
 _I = re.compile(r"^(?:tôi|mình) (?=\w+ )")
-# "Tôi muốn đổi vé, phí bao nhiêu": what is told before the question.
 _VERB = re.compile(r"\b(?:hay|không|chưa|được|có|là|cần|phải)\b|,")
+# "Tôi muốn đổi vé, phí bao nhiêu": what is told before the question.
 _TOLD = re.compile(r"(?:(?:tôi|mình|em|tớ|nhà mình|bé|con)\b[^,?]*,\s+)(?=\S)")
 
 
@@ -101,6 +101,7 @@ class Rewording:
 
     def _candidates(self, question, draw):
         """`(text, style)` without end; no text where words do not go together."""
+        question = question.strip()
         last = sentences(question)[-1]
         m = _TOLD.match(folded(last))
         is_told = bool(m) and asks(last[: m.end()].strip(" ,")) is False
