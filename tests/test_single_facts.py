@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import SETTINGS
 
 import keras_vngpt
-from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.letters import without_diacritics
 from keras_vngpt.augmentation.rough_phrasings import RoughPhrasings, Thesaurus
 from keras_vngpt.augmentation.unanswerable import unanswerable_requests
 from keras_vngpt.data.find_requests import are_single_facts

@@ -3,8 +3,7 @@
 import re
 from collections import Counter
 
-from keras_vngpt.augmentation.names import folded
-from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.letters import folded, without_diacritics
 from keras_vngpt.augmentation.user_files import read_lines
 
 LONGEST = 5  # words of a phrase of the thesaurus
