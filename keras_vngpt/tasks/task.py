@@ -85,8 +85,7 @@ class Task(ABC):
         title: str, as people read it.
         prompt_format: "text" where the model continues texts, "request" where it answers.
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
-        epochs, few_steps: ints, passes over the rows where no setting says how many, and the
-            steps that they are at least, for a small set is half learned in fewer.
+        few_steps: int, the least steps where no setting says how many passes.
         counts: str, what the data is counted in: "documents" or "requests".
         loss: static method `(head, hidden, target, weight, columns)` to a float32 scalar, a sum
             over a batch whose weights add up to 1; `columns` is every other column of the rows.
@@ -96,7 +95,7 @@ class Task(ABC):
     name = title = ""
     prompt_format = "text"
     sample_tokens = None
-    epochs, few_steps = 1, 0
+    few_steps = 0
     counts = "documents"
     loss = None
 

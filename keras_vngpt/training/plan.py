@@ -30,9 +30,9 @@ class Plan:
     parts: int = 1
 
     @classmethod
-    def of(cls, rows, task, settings, passes=1, devices=1):
-        """The plan that a task and its settings make for rows that are so many passes."""
-        n_rows = len(rows) / passes
+    def of(cls, data, task, settings, devices=1):
+        """The plan that a task and its settings make for a `TaskData`."""
+        rows, n_rows = data.train, len(data.train) / data.passes
         parts = settings.gradient_accumulation_steps
         unit = parts * devices  # as many rows in each
         batch_size = unit * math.ceil(min(settings.batch_size, n_rows) / unit)
@@ -42,7 +42,7 @@ class Plan:
         elif settings.epochs:
             steps = math.ceil(settings.epochs * n_rows / batch_size)
         else:
-            steps = max(task.few_steps, math.ceil(task.epochs * n_rows / batch_size))
+            steps = max(task.few_steps, math.ceil(data.epochs * n_rows / batch_size))
         # As many evaluations as asked, or up to half of them fewer, where that fits better.
         most = min(settings.evaluations, steps)
         epochs = min(
