@@ -15,6 +15,7 @@ from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.generation import chat as chatting
 from keras_vngpt.generation.loading import load_generator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.tasks.finetune import FinetuneSettings
@@ -137,6 +138,8 @@ def test_a_length_that_is_rare_is_not_learned(tmp_path, n_long, turns):
 class Listener:
     """A generator that answers with how it was asked."""
 
+    refusal = Refusal()
+
     def __init__(self, turns=1, system=""):
         self.turns, self.system = turns, system
 
@@ -148,9 +151,9 @@ class Listener:
         prompts, system = asked
         yield f"{system}|{'+'.join(prompts)}"
 
-    def answer_conversations(self, conversations, system):
+    def answer_conversations(self, conversations, system, refuse_below, certainties):
         assert system == ""
-        return ["+".join(prompts) for prompts, _ in conversations]
+        return ["+".join(prompts) for prompts, _ in conversations], [1.0] * len(conversations)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def check(settings):
         _print_held_out(requests, kinds["unanswerable"])
         for kind, n in cuts.items():
             if n:
-                place = first_cut(requests.sides["train"], preprocessor, kind).source
+                place = first_cut(found[task.name].sides["train"], preprocessor, kind).source
                 _print(CUTS[kind], [place], n)
     print("No line is broken. The same command without --check trains.")
     return figures

@@ -70,7 +70,7 @@ class Finetune(Task):
             return found
         if found.are_facts:
             print(
-                f"{self.name}: single facts, and what is held out of them is never learned: all are "
+                f"{self.name}: single facts: what is held out of them is never learned. All are "
                 "learned; validation and test are on rephrasings, where no other share is set"
             )
         found = with_rephrasings(found, settings)
