@@ -49,7 +49,7 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, task, own, data.passes, settings.devices)
+    plan = Plan.of(data, task, own, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
