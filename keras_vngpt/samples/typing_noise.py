@@ -96,13 +96,13 @@ def with_slips(text: str, rng: Random, slips: int = 1) -> str:
     return text
 
 
-def typed(text: str, rng: Random, slips: bool = True) -> str:
-    """The text as one of many people would type it; a slip can leave a word that nobody can read.
+def typed(text: str, rng: Random, careful: bool = False) -> str:
+    """The text as one of many people would type it; who is careful leaves capitals out at most.
 
     Example:
         >>> typed("Bật đèn phòng khách nhé.", Random(1))
     """
-    draw = rng.random()
+    draw = rng.random() * (0.6 if careful else 1.0)
     if draw < 0.35:
         return text
     if draw < 0.61 or text[-1] == ")":
@@ -110,10 +110,10 @@ def typed(text: str, rng: Random, slips: bool = True) -> str:
     if draw < 0.71:
         return with_short_forms(text.lower().rstrip("?."), rng)
     if draw < 0.77:
-        return with_slips(text.lower(), rng) if slips else text.lower()
+        return with_slips(text.lower(), rng)
     if draw < 0.78:
         return text.upper()
     text = without_diacritics(with_short_forms(text, rng, rng.choice((0.0, 0.0, 0.6))))
-    if slips and rng.random() < 0.1:
+    if rng.random() < 0.1:
         text = with_slips(text, rng)
     return text.lower().replace(",", "") if rng.random() < 0.7 else text
