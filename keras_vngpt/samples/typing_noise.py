@@ -1,8 +1,9 @@
 """How people type on a phone: without diacritics, in abbreviations, with slips of the finger."""
 
 import re
-import unicodedata
 from random import Random
+
+from keras_vngpt.augmentation.letters import without_diacritics
 
 SHORT_FORMS = {
     "không": ("ko", "k", "hok", "hông", "hong", "kh", "khum"),
@@ -54,12 +55,6 @@ _SOUNDS_ALIKE = (
         ("i", "y"),
     ),
 )
-
-
-def without_diacritics(text: str) -> str:
-    """As typed on a keyboard without Vietnamese: "Bật đèn" becomes "Bat den"."""
-    text = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
-    return unicodedata.normalize("NFC", "".join(c for c in text if not unicodedata.combining(c)))
 
 
 def with_short_forms(text: str, rng: Random, share: float = 0.7) -> str:
