@@ -61,6 +61,15 @@ def test_a_hundred_pairs_become_a_thousand_distinct_valid_lines_of_all_kinds(shi
     assert "self-BLEU" in printed and "missing for balance" in printed
 
 
+def test_without_arguments_the_shipped_questions_are_asked_in_neutral_ways(tmp_path):
+    output = tmp_path / "a.jsonl"
+    assert keras_vngpt.augment(output=str(output))["lines"] == 1100
+    asked = [q for line, q in zip(lines_of(output), questions_of(output), strict=True)
+             if line["origin"] == "template"]  # fmt: skip
+    assert not any(re.search("sắp đi du lịch|chuyến đi|lên kế hoạch", q) for q in asked)
+    assert sum("Fansipan" in q for q in asked) > 10  # names are learned from the file
+
+
 def test_the_line_that_the_documents_show_is_one_of_the_output(shipped):
     page = (ROOT / "docs" / "augment.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^\{.*\"origin\".*$", page, re.M)
