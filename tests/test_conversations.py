@@ -15,6 +15,7 @@ from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.generation import chat as chatting
 from keras_vngpt.generation.loading import load_generator
+from keras_vngpt.generation.refusal import Refusal
 from keras_vngpt.generation.saved_model_generator import SavedModelGenerator
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.tasks.finetune import FinetuneSettings
@@ -117,12 +118,13 @@ def test_the_most_common_system_text_counts_and_that_is_said(tmp_path, capsys):
     rows = [(SYSTEM, f"Số {i}?", f"Là {i}") for i in range(30)]
     rows += [("Khác.", f"Chữ {i}?", f"Là {i}") for i in range(10)]
     data = write_conversations(tmp_path / "a.jsonl", rows)
-    settings = FinetuneSettings(data=[data], validation_share=0, test_share=0)
+    settings = FinetuneSettings(data=[data], validation_share=0.3, test_share=0)
     found = find_requests(TASKS["finetune"], settings, [])
     assert found.system == SYSTEM and found.turns == 1
     said = capsys.readouterr().out
-    assert f"2 system texts; answers are asked for with the most common, '{SYSTEM}' (30" in said
-    assert found.prompts[0] == "Số 0?"  # without it: it comes before whatever is asked
+    assert f"2 system texts; answers are asked for with the most common, '{SYSTEM}' (" in said
+    # Without it: it comes before whatever is asked.
+    assert found.prompts and {text.split()[0] for text in found.prompts} <= {"Số", "Chữ"}
 
 
 @pytest.mark.parametrize("n_long, turns", [(1, 1), (5, 3)])
@@ -137,6 +139,8 @@ def test_a_length_that_is_rare_is_not_learned(tmp_path, n_long, turns):
 class Listener:
     """A generator that answers with how it was asked."""
 
+    refusal = Refusal()
+
     def __init__(self, turns=1, system=""):
         self.turns, self.system = turns, system
 
@@ -148,9 +152,9 @@ class Listener:
         prompts, system = asked
         yield f"{system}|{'+'.join(prompts)}"
 
-    def answer_conversations(self, conversations, system):
+    def answer_conversations(self, conversations, system, refuse_below, certainties):
         assert system == ""
-        return ["+".join(prompts) for prompts, _ in conversations]
+        return ["+".join(prompts) for prompts, _ in conversations], [1.0] * len(conversations)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ SAMPLES = ["samples:home_train.jsonl"]
 MOST_ASKED = 100  # of the requests that were trained on
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
-FEW = 0.02  # of the conversations are as long: such a length is not learned
+FEW = 0.01  # of the conversations are as long: such a length is not learned
 SHOWN = 60  # characters of a system text in a message
 
 
@@ -32,6 +32,7 @@ class Requests:
     are_facts: bool = False
     before: "Requests | None" = None
     free: list = field(default_factory=list)
+    tokenizer = None
 
     @property
     def own(self):

@@ -49,13 +49,15 @@ def check(settings):
             "unanswerable": [f"{c.source}: {_last(c)}" for c in unanswerable(requests)],
         }
         figures |= {f"{task.name}.{kind}": len(lines) for kind, lines in kinds.items()}
-        print(f"{task.name}: what to look at, and what is not learned")
+        is_clean = not any((*cuts.values(), *kinds.values(), _held_out(requests)))
+        what = "contradictions, duplicates, and what is not learned"
+        print(f"{task.name}: {what}{': none' * is_clean}")
         _print("one request, two answers: one of them is learned", kinds["contradictions"])
         _print("twice the same", kinds["duplicates"])
         _print_held_out(requests, kinds["unanswerable"])
         for kind, n in cuts.items():
             if n:
-                place = first_cut(requests.sides["train"], preprocessor, kind).source
+                place = first_cut(found[task.name].sides["train"], preprocessor, kind).source
                 _print(CUTS[kind], [place], n)
     print("No line is broken. The same command without --check trains.")
     return figures

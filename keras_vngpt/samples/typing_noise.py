@@ -1,8 +1,9 @@
 """How people type on a phone: without diacritics, in abbreviations, with slips of the finger."""
 
 import re
-import unicodedata
 from random import Random
+
+from keras_vngpt.augmentation.letters import without_diacritics
 
 SHORT_FORMS = {
     "không": ("ko", "k", "hok", "hông", "hong", "kh", "khum"),
@@ -27,7 +28,7 @@ SHORT_FORMS = {
     "đi": ("ik", "đê", "di"),
     "phút": ("p", "ph", "phut"),
     "tiếng": ("tieng", "tiêng"),
-    "cho": ("cko", "ch"),
+    "cho": ("cko",),
     "này": ("nì", "nè"),
     "trong": ("trog", "trg"),
     "phòng": ("p", "phog", "phòg"),
@@ -38,7 +39,7 @@ SHORT_FORMS = {
     "đang": ("đag", "dag"),
     "hôm nay": ("hnay", "hum nay"),
     "nữa": ("nx", "nửa"),
-    "chưa": ("chưa", "ch", "chua"),
+    "chưa": ("chưa", "chua", "chứa"),
 }
 _SHORT = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(SHORT_FORMS, key=len, reverse=True))})(?!\w)")
 _SOUNDS_ALIKE = (
@@ -54,12 +55,6 @@ _SOUNDS_ALIKE = (
         ("i", "y"),
     ),
 )
-
-
-def without_diacritics(text: str) -> str:
-    """As typed on a keyboard without Vietnamese: "Bật đèn" becomes "Bat den"."""
-    text = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
-    return unicodedata.normalize("NFC", "".join(c for c in text if not unicodedata.combining(c)))
 
 
 def with_short_forms(text: str, rng: Random, share: float = 0.7) -> str:
@@ -96,24 +91,24 @@ def with_slips(text: str, rng: Random, slips: int = 1) -> str:
     return text
 
 
-def typed(text: str, rng: Random) -> str:
-    """The text as one of many people would type it.
+def typed(text: str, rng: Random, careful: bool = False) -> str:
+    """The text as one of many people would type it; who is careful leaves capitals out at most.
 
     Example:
         >>> typed("Bật đèn phòng khách nhé.", Random(1))
     """
-    draw = rng.random()
-    if draw < 0.3:
+    draw = rng.random() * (0.6 if careful else 1.0)
+    if draw < 0.35:
         return text
-    if draw < 0.55 or text[-1] == ")":
+    if draw < 0.61 or text[-1] == ")":
         return text.lower().rstrip("?.!").replace(",", "")
-    if draw < 0.65:
+    if draw < 0.71:
         return with_short_forms(text.lower().rstrip("?."), rng)
-    if draw < 0.73:
-        return with_slips(text.lower(), rng, rng.randint(1, 2))
-    if draw < 0.76:
+    if draw < 0.77:
+        return with_slips(text.lower(), rng)
+    if draw < 0.78:
         return text.upper()
     text = without_diacritics(with_short_forms(text, rng, rng.choice((0.0, 0.0, 0.6))))
-    if rng.random() < 0.15:
+    if rng.random() < 0.1:
         text = with_slips(text, rng)
     return text.lower().replace(",", "") if rng.random() < 0.7 else text
