@@ -447,6 +447,15 @@ def test_templates_and_synonyms_of_the_user(tmp_path):
     assert set(questions_of(output)[1:]) == {"Alo, chợ Đông Ba ở đâu?", "Alo, chợ Đông Ba chỗ mô?"}
 
 
+def test_a_part_that_stands_twice_is_one_line(tmp_path):
+    synonyms = tmp_path / "s.yaml"
+    synonyms.write_text("parts: {x: .+}\norders: [{pattern: '{x} và {x}', to: ['{x}']}]")
+    with pytest.raises(UserError) as caught:
+        PhraseBook(shipped_files("templates"), [str(synonyms)], NAMES)
+    (line,) = caught.value.faults
+    assert line.startswith(f"{synonyms}: orders: '{{x}} và {{x}}': redefinition")
+
+
 # Mistakes and the report
 
 
