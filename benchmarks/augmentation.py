@@ -1,5 +1,8 @@
 """Phrasings never trained on: fine-tuned on the originals, and on what `augment` makes of them.
 
+Once with the answers as they are, once with other wordings of them. An answer has its facts if
+its numbers, names and denials are those of the original.
+
     python benchmarks/augmentation.py
 
 The templates are parted: every third one makes the phrasings to test on, the others those to train
@@ -8,6 +11,7 @@ augmented set and, lest those be too many for so few lines, for `--passes` as we
 """
 
 import argparse
+import collections
 import json
 import os
 import platform
@@ -17,7 +21,9 @@ from pathlib import Path
 import yaml
 
 import keras_vngpt
-from keras_vngpt.augmentation.names import key
+from keras_vngpt.augmentation.letters import key
+from keras_vngpt.augmentation.names import Names
+from keras_vngpt.augmentation.same_facts import same_facts
 from keras_vngpt.data.sources import locate
 
 EVERY = 3  # one template in so many is for testing
@@ -32,7 +38,7 @@ def part_templates(path, folder):
         for name, tone in whole["tones"].items():
             texts = {
                 kind: [t for i, t in enumerate(tone.get(kind, ())) if (i % EVERY == 1) == is_test]
-                for kind in ("question", "request")
+                for kind in ("question", "noun", "request", "statement")
             }
             part["tones"][name] = {**tone, **texts}
         paths.append(folder / f"templates_{'test' if is_test else 'train'}.yaml")
@@ -44,15 +50,15 @@ def make_sets(given, folder):
     """The files to train on and the one to test on: `({name: path}, path)`."""
     train, test = part_templates(given.templates, folder)
     common = {"data": given.data, "seed": given.seed}
-    files = {name: folder / f"{name}.jsonl" for name in ("originals", "augmented", "held_out")}
-    for name, templates, variants in (
-        ("originals", train, 0),
-        ("augmented", train, given.variants),
-        ("held_out", test, given.test_variants),
-    ):
-        keras_vngpt.augment(
-            output=str(files[name]), templates=str(templates), variants=variants, **common
-        )
+    given_sets = {
+        "originals": {"templates": str(train), "variants": 0},
+        "augmented": {"templates": str(train), "variants": given.variants},
+        "answers varied": {"templates": str(train), "variants": given.variants, "answers": 4},
+        "held out": {"templates": str(test), "variants": given.test_variants},
+    }
+    files = {name: folder / f"{name.replace(' ', '_')}.jsonl" for name in given_sets}
+    for name, settings in given_sets.items():
+        keras_vngpt.augment(output=str(files[name]), **common, **settings)
 
     def lines(name):
         return [json.loads(line) for line in files[name].read_text(encoding="utf-8").splitlines()]
@@ -62,17 +68,40 @@ def make_sets(given, folder):
 
     # Two templates that are not the same may make the same phrasing of a question.
     trained = {request(line) for name in ("originals", "augmented") for line in lines(name)}
-    tests = [line for line in lines("held_out") if request(line) not in trained]
-    files["held_out"].write_text(
+    tests = [line for line in lines("held out") if request(line) not in trained]
+    files.pop("held out").write_text(
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in tests), encoding="utf-8"
     )
-    return {name: files[name] for name in ("originals", "augmented")}, files["held_out"]
+    return files, tests
+
+
+def score(run, tests, folder):
+    """Of the answers of a run: the share that is the original, that has its facts, and F1."""
+    answers = keras_vngpt.generate(run, [line["messages"][-2]["content"] for line in tests])
+    wanted = [line["messages"][-1]["content"] for line in tests]
+    names = Names([]).learned_from(wanted)
+    pairs = list(zip(answers, wanted, strict=True))
+    (folder / f"{run.folder.name}.answers.json").write_text(json.dumps(pairs, ensure_ascii=False))
+    return [
+        sum(measure) / len(pairs)
+        for measure in (
+            [key(a) == key(w) for a, w in pairs],
+            [same_facts(a, w, names) for a, w in pairs],
+            [token_f1(a, w) for a, w in pairs],
+        )
+    ]
+
+
+def token_f1(text, wanted):
+    text, wanted = key(text).split(), key(wanted).split()
+    n_common = sum((collections.Counter(text) & collections.Counter(wanted)).values())
+    return 2 * n_common / max(1, len(text) + len(wanted))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", default=["samples:travel_questions.csv"])
-    parser.add_argument("--templates", default="samples:travel_templates.yaml")
+    parser.add_argument("--templates", default="samples:general_templates.yaml")
     parser.add_argument("--variants", type=int, default=10, help="to train on, of each question")
     parser.add_argument("--test_variants", type=int, default=3, help="to test on, of each question")
     parser.add_argument("--pretrain_tokens", type=int, default=500_000)
@@ -85,7 +114,7 @@ def main():
 
     folder = Path(given.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    train_sets, held_out = make_sets(given, folder)
+    train_sets, tests = make_sets(given, folder)
     size = {"hidden_dim": given.hidden_dim} if given.hidden_dim else {}
     common = {"folder": given.folder, "seed": given.seed}
     base = keras_vngpt.fit(
@@ -100,17 +129,20 @@ def main():
         "originals": (train_sets["originals"], {"tokens": given.tokens}),
         "originals, few passes": (train_sets["originals"], {"epochs": given.passes}),
         "augmented": (train_sets["augmented"], {"tokens": given.tokens}),
+        "answers varied": (train_sets["answers varied"], {"tokens": given.tokens}),
     }
     for name, (path, stop) in cases.items():
         runs[name] = keras_vngpt.fit(
             **common,
-            name=name.replace(",", ""),
+            name=name.replace(",", "").replace(" ", "_"),
             init=str(base.folder),
             skip=["pretrain", "export"],
             finetune={
                 "data": [str(path)],
-                "test_data": [str(held_out)],
-                "validation_share": 0.0,  # every question is trained on
+                "test_share": 0.0,  # every question is trained on
+                "validation_share": 0.0,
+                "rephrasings": 0,
+                "unanswerable": 0.0,
                 **stop,
                 "evaluations": 3,
                 "patience": 0,
@@ -121,14 +153,11 @@ def main():
         f"\nseed {given.seed}, TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
         f"Python {platform.python_version()}, {os.cpu_count()} cores"
     )
-    print("\n| fine-tuned on | lines | held-out phrasings | exact match | time |")
-    print("|---|---|---|---|---|")
+    print(f"\n| fine-tuned on | {len(tests):,} held-out phrasings: exact match | facts | F1 |")
+    print("|---|---|---|---|")
     for name, run in runs.items():
-        m = run.metrics
-        print(
-            f"| {name} | {m['finetune.requests']:,} | {m['finetune.test_requests']:,} "
-            f"| {m['finetune.exact_match']:.2%} | {m['seconds.finetune']:.0f} s |"
-        )
+        exact, facts, f1 = score(run, tests, folder)
+        print(f"| {name} | {exact:.2%} | {facts:.2%} | {f1:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

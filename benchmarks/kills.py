@@ -32,9 +32,9 @@ OF_BOTH = {"dropout": 0.1, "evaluations": 4, "checkpoint_minutes": 0, "validatio
 SETTINGS = {
     "skip": ["evaluate", "export"],
     "model": {"num_layers": 1, "num_heads": 2, "hidden_dim": 32, "intermediate_dim": 64},
-    "tokenizer": {"vocabulary_size": 400},
+    "tokenizer": {"vocabulary_size": 500},
     "pretrain": {"sequence_length": 32, "batch_size": 4, "epochs": 2, "prompts": ["Buổi"]},
-    "finetune": {"sequence_length": 64, "batch_size": 16, "epochs": 1, "prompts": ["Bật đèn"]},
+    "finetune": {"sequence_length": 64, "batch_size": 16, "epochs": 0.3, "prompts": ["Bật đèn"]},
 }
 BEGINNING = (-1, 0)  # the place before the first step of the first stage
 LONGEST = 300  # seconds, until a process has come to its place

@@ -10,7 +10,6 @@ backend are chosen before anything else.
 
 import argparse
 import json
-from types import SimpleNamespace
 
 BATCH, LENGTH, VOCABULARY = 8, 24, 64
 FAULTS = 5, 6, 11  # steps of which the last row has gradients that are not finite
@@ -51,6 +50,7 @@ def main():
     from keras_vngpt.data.pipeline import normalized, with_soft_share
     from keras_vngpt.models.backbone import VnGPTBackbone
     from keras_vngpt.models.causal_lm import VnGPTCausalLM
+    from keras_vngpt.tasks.task import TaskSettings
     from keras_vngpt.training.devices import replicas
     from keras_vngpt.training.optimizers import LossScale, make_optimizer
     from keras_vngpt.training.recipe.ngrams import NGrams
@@ -76,11 +76,10 @@ def main():
         for i, weight in enumerate(backbone.weights):
             if len(weight.shape) == 2:
                 weight.assign(fixed(i, weight.shape))
-        settings = SimpleNamespace(
-            optimizer=given.optimizer, learning_rate=1e-2, warmup=0.01, final_learning_rate=0.0,
-            weight_decay=0.01, clip_norm=1.0,
-            gradient_accumulation_steps=given.gradient_accumulation_steps,
-        )  # fmt: skip
+        parts = given.gradient_accumulation_steps
+        settings = TaskSettings(
+            optimizer=given.optimizer, learning_rate=1e-2, gradient_accumulation_steps=parts
+        )
         features = [[token, token % 7] for token in range(5, VOCABULARY)]
         optimizer = make_optimizer(settings, given.steps, features)
         optimizer = LossScale(optimizer) if given.loss_scale else optimizer
@@ -98,7 +97,7 @@ def main():
     batches = batches.batch(BATCH, drop_remainder=True)
     batches = with_soft_share(batches, 0.9, 0.1, 0, given.steps)
     batches = batches.enumerate().map(with_fault)
-    batches = normalized(batches, given.gradient_accumulation_steps)
+    batches = normalized(batches, parts)
 
     class Losses(keras.callbacks.Callback):
         values = []

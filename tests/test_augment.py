@@ -1,7 +1,7 @@
 """From a hundred pairs to a set: cleaning, variants, mistakes, the report."""
 
+import itertools
 import json
-import random
 import re
 import subprocess
 import sys
@@ -10,28 +10,31 @@ from collections import Counter
 
 import pytest
 from conftest import ROOT, verb
-from keras_vngpt.augmentation.variation import Variation, without_diacritics
 from pairs import NAMES, lines_of, questions_of, write_csv
 
 import keras_vngpt
-from keras_vngpt.augmentation.names import Names, key
+from keras_vngpt.augmentation.answers import Answers
+from keras_vngpt.augmentation.letters import key, without_diacritics
+from keras_vngpt.augmentation.names import Names
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
+from keras_vngpt.augmentation.phrase_book import PhraseBook
 from keras_vngpt.augmentation.question_kinds import Kinds
 from keras_vngpt.augmentation.report import distinct_n, self_bleu
+from keras_vngpt.augmentation.rewording import Rewording, reword
+from keras_vngpt.augmentation.same_facts import same_facts
+from keras_vngpt.augmentation.user_files import shipped as shipped_files
 from keras_vngpt.data.readers import Conversation, read_conversations
 from keras_vngpt.data.splits import split
 from keras_vngpt.errors import UserError
 from keras_vngpt.runs.prepare import read_all
 from keras_vngpt.runs.settings import resolve_settings
 
-TEMPLATES, SYNONYMS = "samples:travel_templates.yaml", "samples:travel_synonyms.yaml"
-
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """The output of a run without arguments."""
+    """The output of the shipped questions, with what ships for their subject."""
     folder = tmp_path_factory.mktemp("augment")
-    done = verb("augment", cwd=folder)
+    done = verb("augment", "--subject", "travel", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "augmented.jsonl", done.stdout
 
@@ -157,6 +160,8 @@ def test_templates_that_fit_no_question_end(tmp_path):
     templates.write_text('tones: {a: {question: ["{Clause} thế?"]}}', encoding="utf-8")
     data = write_csv(tmp_path / "a.csv", [("Huế thế nào?", "Huế đẹp.")])
     given = {"data": [data], "output": str(tmp_path / "b.jsonl"), "templates": str(templates)}
+    given |= {"synonyms": str(templates.with_name("s.yaml")), "without_diacritics": 0}
+    templates.with_name("s.yaml").write_text("synonyms: {}", encoding="utf-8")
     assert keras_vngpt.augment(**given)["lines"] == 1
 
 
@@ -222,6 +227,71 @@ def test_answers_keep_their_lists_and_marks():
     assert clean("Đáp:  bạn đi đà nẵng , hội an nhé", NAMES) == "Bạn đi Đà Nẵng, Hội An nhé"
 
 
+def test_lines_of_a_cell_stay_lines(tmp_path):
+    answer = "Có hai gói:\n- Gói nhỏ: 150.000 đồng\n- Gói lớn: 450.000 đồng"
+    assert clean(f" {answer} \n", NAMES) == answer
+    bullets = "- Sáng: 8 giờ\n- Chiều: 2 giờ"
+    assert clean(bullets, NAMES) == bullets
+    data = write_csv(tmp_path / "a.csv", [("Có mấy gói?", answer)])
+    keras_vngpt.augment(data=[data], output=str(tmp_path / "b.jsonl"), answers=3)
+    for line in lines_of(tmp_path / "b.jsonl"):
+        assert line["messages"][-1]["content"].endswith(answer[answer.index("\n") :])
+
+
+# Answers
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return Answers(PhraseBook(shipped_files("templates"), shipped_files("synonyms"), NAMES), NAMES)
+
+
+def test_an_answer_is_worded_in_other_ways_that_say_the_same(answers):
+    for answer, expected in [
+        ("Một hộp khẩu trang giá 35.000 đồng.", "Giá một hộp khẩu trang là 35.000 đồng."),
+        ("Văn phòng ở 27 Giải Phóng, Hà Nội.", "Địa chỉ văn phòng là 27 Giải Phóng, Hà Nội."),
+        ("Đổi trong 24 giờ nếu còn hóa đơn.", "Nếu còn hóa đơn thì đổi trong 24 giờ."),
+        ("Dạ được, anh chị gọi 1900 6772 ạ.", "Được, anh chị gọi 1900 6772 nhé."),
+        ("Vé khứ hồi được giảm 10%.", "Vé khứ hồi được giảm 10% bạn nhé."),
+    ]:
+        texts = list(itertools.islice(answers.wordings(answer), 30))
+        assert expected in texts, texts
+        assert len({key(text) for text in texts}) == len(texts)
+        assert all(same_facts(text, answer, NAMES) for text in texts)
+    assert not any("bạn" in t for t in answers.wordings("Anh chị gọi 1900 6772 nhé."))
+
+
+@pytest.mark.parametrize(
+    "original, wrong",
+    [
+        ("Vé 30.000 đồng, mở từ 7 giờ.", "Vé 35.000 đồng, mở từ 7 giờ."),
+        ("Vé 30.000 đồng, mở từ 7 giờ.", "Vé 30.000 đồng, mở từ 7 phút."),
+        ("Vé 30.000 đồng, mở từ 7 giờ.", "Vé 30.000 đồng."),
+        ("Gọi chị Lan ở Huế.", "Gọi chị Mai ở Huế."),
+        ("Gọi chị Lan ở Huế.", "Gọi chị Lan."),
+        ("Trẻ em không phải mua vé.", "Trẻ em phải mua vé."),
+        ("Có ba gói thuốc.", "Có bốn gói thuốc."),
+    ],
+)
+def test_another_number_name_or_denial_is_another_fact(original, wrong):
+    assert not same_facts(wrong, original, NAMES)
+    assert same_facts(f"Dạ {original[0].lower()}{original[1:-1]} ạ.", original, NAMES)
+
+
+def test_phrasings_take_turns_with_wordings_and_the_original_is_found(tmp_path):
+    data = write_csv(tmp_path / "a.csv", [("Vé khứ hồi giá bao nhiêu?", "Giá 90.000 đồng.")])
+    output = str(tmp_path / "b.jsonl")
+    figures = keras_vngpt.augment(data=[data], output=output, answers=4, variants=10)
+    first, *lines = lines_of(output)
+    assert first["answer_origin"] == "original" and "original_answer" not in first
+    assert Counter(line["answer_origin"] for line in lines) == {"original": 2, "template": 8}
+    assert len({line["messages"][-1]["content"] for line in lines}) == 5
+    assert {line["original_answer"] for line in lines} == {"Giá 90.000 đồng."}
+    assert figures["answer_origins"] == {"original": 3, "template": 8}
+    keras_vngpt.augment(data=[data], output=output)
+    assert len({line["messages"][-1]["content"] for line in lines_of(output)}) == 1
+
+
 def test_names_are_learned_from_the_file():
     texts = ["Ghé quán Bà Tám Lộc nhé", "quán bà tám lộc ở đâu", "Ở đó Bạn ăn gì", "bạn đi đâu"]
     names = Names([]).learned_from(texts)
@@ -232,66 +302,116 @@ def test_names_are_learned_from_the_file():
 
 
 @pytest.fixture(scope="module")
-def variation():
-    return Variation(TEMPLATES, SYNONYMS, NAMES)
+def rewording():
+    files = (shipped_files(name, "travel") for name in ("templates", "synonyms"))
+    return Rewording(PhraseBook(*files, NAMES), NAMES, teencode=0, plain=0)
 
 
-def some_variants(variation, question, n=60):
-    generator = random.Random(0)
-    return [
-        text for text, _ in zip(variation.variants(question, generator), range(n), strict=False)
-    ]
+def some_variants(rewording, question, n=60):
+    return [phrasing.text for phrasing in itertools.islice(rewording.phrasings(question), n)]
 
 
-def test_there_are_enough_forms_of_address(variation):
-    assert len(set(variation.frames["question"])) >= 24
-    assert len(variation.templates.tones) >= 4
+def test_there_are_enough_forms_of_address(rewording):
+    frames = {frame for tone in rewording.book.frames["question"] for frame in tone}
+    assert len(frames) >= 24 and len({frame.tone for frame in frames}) >= 4
 
 
-def test_a_clause_loses_its_opening_and_closing_words_and_its_capital(variation):
-    assert variation.clause("Dạ cho em hỏi chợ Bến Thành ở đâu vậy ạ?") == "chợ Bến Thành ở đâu"
-    assert variation.clause("Đà Lạt có gì chơi nhỉ?") == "Đà Lạt có gì chơi"
-    assert variation.clause("Gợi ý quán ngon ở Nha Trang.") == "gợi ý quán ngon ở Nha Trang"
-    assert variation.clause("Đi đâu ở Phong Nha?") == "đi đâu ở Phong Nha"
+def test_a_clause_loses_its_opening_and_closing_words_and_its_capital(rewording):
+    assert rewording.clause("Dạ cho em hỏi chợ Bến Thành ở đâu vậy ạ?") == "chợ Bến Thành ở đâu"
+    assert rewording.clause("Đà Lạt có gì chơi nhỉ?") == "Đà Lạt có gì chơi"
+    assert rewording.clause("Gợi ý quán ngon ở Nha Trang.") == "gợi ý quán ngon ở Nha Trang"
+    assert rewording.clause("Đi đâu ở Phong Nha?") == "đi đâu ở Phong Nha"
 
 
-def test_names_and_meaning_survive_every_variant(variation):
+def test_names_and_meaning_survive_every_variant(rewording):
     for question, parts in [
         ("Đi Nha Trang cùng trẻ nhỏ nên chơi ở đâu?", ["Nha Trang"]),
         ("Gợi ý lịch trình 2 ngày 1 đêm ở Phong Nha", ["Phong Nha", "2 ngày 1 đêm"]),
-        ("Vé tàu từ Hà Nội đi Lào Cai bao nhiêu tiền?", ["Hà Nội", "Lào Cai", "bao nhiêu"]),
+        ("Vé tàu từ Hà Nội đi Lào Cai bao nhiêu tiền?", ["Hà Nội", "Lào Cai"]),
     ]:
-        for text in some_variants(variation, question):
+        for text in some_variants(rewording, question):
             assert all(part in text for part in parts), text
-            assert text[0].isupper() and "{" not in text
+            assert "{" not in text
 
 
-def test_orders_are_not_asked_as_questions(variation):
-    for text in some_variants(variation, "Gợi ý lịch trình 1 ngày ở Huế"):
+def test_no_phrase_of_a_subject_is_in_what_fits_every_one():
+    words = re.compile(r"du lịch|chuyến đi|khách sạn|biển|tour|món ngon|shop|cửa hàng|đặt phòng")
+    book = PhraseBook(shipped_files("templates"), shipped_files("synonyms"), NAMES)
+    frames = [f for tones in book.frames.values() for tone in tones for f in tone]
+    assert len(frames) > 50 and not any(words.search(f.before + f.after) for f in frames)
+    for phrasings in reword(["Vé xe giá bao nhiêu?", "Mấy giờ mở cửa?", "Có giao hàng không?"], 60):
+        assert len(phrasings) > 40 and not any(words.search(p.text) for p in phrasings)
+
+
+@pytest.mark.parametrize(
+    "question, expected",
+    [
+        ("Bến xe ở đâu?", ["địa chỉ bến xe", "bến xe nằm chỗ nào"]),
+        ("Gửi xe máy bao nhiêu tiền?", ["giá cả gửi xe máy ra sao", "giá gửi xe máy"]),
+        ("Nhà thuốc mở cửa lúc mấy giờ?", ["khi nào nhà thuốc mở cửa", "giờ mở cửa của nhà thuốc"]),
+        ("Làm sao để đổi vé?", ["cách đổi vé", "muốn đổi vé thì làm sao"]),
+        ("Có thể trả góp không?", ["trả góp được không", "trả góp có được không"]),
+        ("Chủ nhật có khám không?", ["có khám vào chủ nhật không"]),
+        ("Nếu mất vé thì sao?", ["lỡ mất vé thì sao"]),
+        ("Dạ cho em hỏi phí giao hàng là bao nhiêu ạ?", ["phí giao hàng bao nhiêu"]),
+        ("Tôi muốn đổi vé, phí bao nhiêu?", ["Tôi muốn đổi vé, cho hỏi phí"]),
+    ],
+)
+def test_questions_are_asked_in_other_words_and_orders(question, expected):
+    texts = [p.text for p in reword([question], 400)[0]]
+    for words in expected:
+        assert any(words.lower() in text.lower() for text in texts), (words, texts)
+
+
+def test_phrasings_depend_on_question_and_seed_and_are_typed_in_many_ways():
+    questions = ["Gửi xe máy bao nhiêu tiền?", "Trẻ em có phải mua vé không?"]
+    first = reword(questions, 30)
+    assert first[1:] == reword(questions[1:], 30) and first != reword(questions, 30, seed=1)
+    for question, phrasings in zip(questions, first, strict=True):
+        assert len({key(p.text) for p in phrasings} - {key(question)}) == 30
+    styles = Counter(p.style for phrasings in first for p in phrasings)
+    assert styles["reworded"] > 20 and styles["noun"] and styles["teencode"]
+    plain = [p for p in first[0] if p.style == "without diacritics"]
+    assert plain and all(p.text == without_diacritics(p.text) for p in plain)
+
+
+def test_no_one_speaks_to_two_people():
+    for text, style in reword(["Anh chị có nhận thẻ không?"], 60)[0]:
+        if style not in ("teencode", "without diacritics"):
+            assert not re.search(r"\b(?:bạn|cô|bác|cậu)\b", text.lower()), text
+
+
+def test_orders_are_not_asked_as_questions(rewording):
+    for text in some_variants(rewording, "Gợi ý lịch trình 1 ngày ở Huế"):
         assert "cho mình hỏi" not in text and "muốn biết" not in text
 
 
-def test_order_and_words_change(variation):
-    texts = " | ".join(some_variants(variation, "Vé cáp treo Bà Nà bao nhiêu tiền?"))
+def test_order_and_words_change(rewording):
+    texts = " | ".join(some_variants(rewording, "Vé cáp treo Bà Nà bao nhiêu tiền?"))
     assert "giá vé cáp treo Bà Nà" in texts and "vé cáp treo Bà Nà giá bao nhiêu" in texts
 
 
-def test_one_person_speaks_in_a_variant(variation):
-    for text in some_variants(variation, "Mình nên ăn gì ở Huế?", 200):
+def test_one_person_speaks_in_a_variant(rewording):
+    for text in some_variants(rewording, "Mình nên ăn gì ở Huế?", 200):
         if "cháu" in text.lower():
             assert "mình" not in text.lower()
-    assert any("một mình" in t for t in some_variants(variation, "Đi một mình nên ở đâu?"))
+    assert any("một mình" in t for t in some_variants(rewording, "Đi một mình nên ở đâu?"))
 
 
-def test_what_precedes_the_question_stays_before_it(variation):
-    for text in some_variants(variation, "Mình sắp đi Huế. Nên ở khu nào?", 20):
-        assert text.startswith("Mình sắp đi Huế. ")
-    for text in some_variants(variation, "Chợ nào ở TP. Hồ Chí Minh lớn nhất?", 20):
+def test_what_precedes_the_question_stays_before_it(rewording):
+    for text in some_variants(rewording, "Mình sắp đi Huế. Nên ở khu nào?", 20):
+        told, asked = text.split(" sắp đi Huế. ")
+        assert asked
+        if "cháu" in asked:
+            assert told == "Cháu"
+    for text in some_variants(rewording, "Chợ nào ở TP. Hồ Chí Minh lớn nhất?", 20):
         assert "chợ nào ở TP. Hồ Chí Minh lớn nhất" in text.replace("Chợ", "chợ")
 
 
-def test_typing_habits_are_off_by_default_and_on_demand(shipped, tmp_path):
-    assert all(q != without_diacritics(q) for q in questions_of(shipped[0]))
+def test_typing_habits_are_a_share_that_is_set(shipped, tmp_path):
+    variants = [q for q in questions_of(shipped[0])[100:]]
+    share = sum(q == without_diacritics(q) for q in variants) / len(variants)
+    assert 0.1 < share < 0.2
     output = str(tmp_path / "a.jsonl")
     data = write_csv(tmp_path / "a.csv", [("Đi Huế nên mua gì, bao nhiêu tiền?", "Mua mè xửng.")])
     keras_vngpt.augment(
@@ -311,8 +431,9 @@ def test_templates_and_synonyms_of_the_user(tmp_path):
     data = write_csv(tmp_path / "a.csv", [("Chợ Đông Ba ở đâu?", "Ở Huế.")])
     output = str(tmp_path / "a.jsonl")
     keras_vngpt.augment(
-        data=[data], output=output, templates=str(templates), synonyms=str(synonyms)
-    )
+        data=[data], output=output, templates=str(templates), synonyms=str(synonyms),
+        without_diacritics=0,
+    )  # fmt: skip
     assert set(questions_of(output)[1:]) == {"Alo, chợ Đông Ba ở đâu?", "Alo, chợ Đông Ba chỗ mô?"}
 
 
@@ -409,13 +530,12 @@ def test_what_is_missing_for_balance_is_named(tmp_path):
     data = write_csv(tmp_path / "a.csv", pairs)
     kinds = keras_vngpt.augment(data=[data], output=str(tmp_path / "b.jsonl"), variants=2)["kinds"]
     assert {k: (n["questions"], n["missing"]) for k, n in kinds.items()} == {
-        "price": (2, 0), "address": (1, 1), "suggestion": (0, 2), "itinerary": (0, 2),
-        "comparison": (0, 2),
+        "price": (2, 0), "address": (1, 1),
     }  # fmt: skip
 
 
 def test_kinds_are_read_off_the_words():
-    kinds = Kinds("samples:travel_kinds.yaml")
+    kinds = Kinds(["samples:travel_kinds.yaml"])
     assert kinds.of("Ở Huế nên chơi ở đâu?") == "suggestion"
     assert kinds.of("Đi Huế 3 ngày hết bao nhiêu tiền?") == "price"
     assert kinds.of("Xin chào") == "other"

@@ -13,11 +13,13 @@ from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.dataset import PackedDataset
 from keras_vngpt.data.packing import best_fit, concatenate_and_split, fill_with_replay, one_a_row
 from keras_vngpt.data.pipeline import evaluation_batches, training_batches
+from keras_vngpt.data.prepared_rows import TaskData
 from keras_vngpt.data.readers import Conversation, read_conversations, read_documents
 from keras_vngpt.data.splits import split
 from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 from keras_vngpt.errors import UserError
 from keras_vngpt.samples import home_commands
+from keras_vngpt.tasks import TASKS
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.plan import Plan
 
@@ -174,7 +176,8 @@ def test_a_small_set_is_packed_several_times_and_trained_as_often_as_asked(prepr
     assert often.rows.weight == often.passes * once.rows.weight
     assert len(often.rows) >= 16 and often.rows.fill > once.rows.fill
     settings = FinetuneSettings(epochs=10, batch_size=2, evaluations=1)
-    plan = Plan.of(often.rows, settings, often.passes)
+    data = TaskData(often.rows, often.rows, passes=often.passes)
+    plan = Plan.of(data, TASKS["finetune"], settings)
     trained = plan.steps * plan.batch_size * often.rows.tokens / len(often.rows)
     assert trained == pytest.approx(10 * once.rows.tokens, rel=0.1)
 

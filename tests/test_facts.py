@@ -161,7 +161,7 @@ RIGHT += [("Bạn kể gì đi?", line.strip()) for line in """
 
 @pytest.fixture(scope="module")
 def facts():
-    return Facts("samples:travel_facts.yaml", GAZETTEER)
+    return Facts(["samples:travel_facts.yaml"], GAZETTEER)
 
 
 def test_decomposed_files_are_read_as_composed_ones(tmp_path):
@@ -173,7 +173,10 @@ def test_decomposed_files_are_read_as_composed_ones(tmp_path):
     templates = decomposed("t.yaml", 'tones: {a: {question: ["Chỉ giùm {clause}?"]}}')
     synonyms = decomposed("s.yaml", "synonyms: {ở đâu: [chỗ mô]}")
     output = str(tmp_path / "b.jsonl")
-    keras_vngpt.augment(data=[data], output=output, templates=templates, synonyms=synonyms)
+    keras_vngpt.augment(
+        data=[data], output=output, templates=templates, synonyms=synonyms, without_diacritics=0,
+        names="samples:travel_names.txt",
+    )  # fmt: skip
     assert set(questions_of(output)) == {
         "Quán Bà Lộc ở đâu?", "Chỉ giùm quán Bà Lộc ở đâu?", "Chỉ giùm quán Bà Lộc chỗ mô?",
     }  # fmt: skip
@@ -196,8 +199,8 @@ def test_tone_placement_hides_no_contradiction(tmp_path, text):
     path = tmp_path / "facts.yaml"
     fact = "{subject: [Khánh Hoà], claim: có tuyết, verdict: forbidden, patterns: [có tuyết]}"
     path.write_text(f"facts: [{fact}]", encoding="utf-8")
-    assert Facts(str(path)).contradiction("Hỏi gì?", text) == "Khánh Hoà: có tuyết"
-    assert not Facts(str(path)).contradiction("Hỏi gì?", "Khánh Hòa không có tuyết.")
+    assert Facts([str(path)]).contradiction("Hỏi gì?", text) == "Khánh Hoà: có tuyết"
+    assert not Facts([str(path)]).contradiction("Hỏi gì?", "Khánh Hòa không có tuyết.")
 
 
 def test_a_question_with_two_answers_keeps_the_first_and_names_the_other(tmp_path):
@@ -215,7 +218,7 @@ def test_planted_contradictions_do_not_reach_the_output(tmp_path):
     pairs = [(f"{i}. {q}", a) for i, (q, a) in enumerate(FORBIDDEN)]
     data = write_csv(tmp_path / "a.csv", [*pairs, *RIGHT])
     output = tmp_path / "b.jsonl"
-    keras_vngpt.augment(data=[data], output=str(output), variants=3)
+    keras_vngpt.augment(data=[data], output=str(output), variants=3, subject="travel")
     kept = {tuple(m["content"] for m in line["messages"][1:]) for line in lines_of(output)}
     cleaned = [(clean_question(q, NAMES), clean(a, NAMES)) for q, a in (*FORBIDDEN, *RIGHT)]
     assert not kept & set(cleaned[: len(FORBIDDEN)])
@@ -225,5 +228,5 @@ def test_planted_contradictions_do_not_reach_the_output(tmp_path):
     stopped = [line for line in rejected.splitlines()[1:] if "another answer" not in line]
     assert len(stopped) == len(FORBIDDEN)
     clean_data = write_csv(tmp_path / "c.csv", dict(RIGHT).items())
-    keras_vngpt.augment(data=[clean_data], output=str(output), variants=1)
+    keras_vngpt.augment(data=[clean_data], output=str(output), variants=1, subject="travel")
     assert not output.with_suffix(".rejected.log").exists()

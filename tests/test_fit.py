@@ -14,8 +14,11 @@ from conftest import ROOT, SETTINGS, verb
 import keras_vngpt
 from keras_vngpt.config import flatten
 from keras_vngpt.errors import UserError
+from keras_vngpt.evaluation.figures import headline, percent
 from keras_vngpt.files import locked, write_checksums
+from keras_vngpt.runs.fit import show_results
 from keras_vngpt.runs.settings import resolve_settings
+from keras_vngpt.tasks import TASKS
 from keras_vngpt.training import callbacks, checkpoint
 from keras_vngpt.training.recipe.cooccurrence import NOISE, NOISE_OF_OTHERS, STD
 
@@ -23,6 +26,14 @@ FOLDER = (
     "config.yaml tokenizer pretrain finetune export/1 report.html metrics.json history.csv "
     "tensorboard answers.jsonl samples.jsonl"
 ).split()
+
+
+BRIEF = {"epochs": 0.3, "prompts": []}
+PRETRAIN_ALONE = {
+    **SETTINGS,
+    "skip": ["finetune", "evaluate", "export"],
+    "pretrain": {**SETTINGS["pretrain"], **BRIEF},
+}
 
 
 def losses(run):
@@ -77,21 +88,31 @@ def test_the_report_is_one_file_with_its_pictures_inside(run):
 
 def test_one_seed_gives_the_same_losses_twice(tmp_path):
     settings = {**SETTINGS, "skip": ["evaluate", "export"]}
-    settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.3, "prompts": []}
-    settings["finetune"] = {**SETTINGS["finetune"], "epochs": 0.3, "prompts": []}
+    settings |= {task: {**SETTINGS[task], **BRIEF} for task in ("pretrain", "finetune")}
     a, b = (keras_vngpt.fit(folder=str(tmp_path), name=name, **settings) for name in "ab")
     assert losses(a) == losses(b) and {row[0] for row in losses(a)} == {"pretrain", "finetune"}
 
 
+def test_screen_and_report_show_the_figure_that_says_most(run, capsys):
+    settings, _ = resolve_settings(None, SETTINGS)
+    show_results(run, settings)
+    said, page = capsys.readouterr().out, (run / "report.html").read_text(encoding="utf-8")
+    for task in TASKS.values():
+        title, value = headline(task, run.metrics)
+        assert f"{title}: {value}\n" in said and f"<dt>{title}</dt><dd>{value}</dd>" in page
+    exact = run.metrics["finetune.exact_match"]
+    assert f"Fine-tuning: exact match on requests never seen: {percent(exact)}\n" in said
+    assert percent(0.9999) == "99.9%"  # 100% is for a test without a fault
+
+
 @pytest.mark.slow
 def test_another_seed_and_targets_that_are_not_shared_give_other_losses(tmp_path):
-    settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
-    settings["pretrain"] = {**SETTINGS["pretrain"], "epochs": 0.3, "prompts": []}
-    run = keras_vngpt.fit(folder=str(tmp_path), name="a", **settings)
-    other = keras_vngpt.fit(folder=str(tmp_path), name="b", seed=1, **settings)
+    run = keras_vngpt.fit(folder=str(tmp_path), name="a", **PRETRAIN_ALONE)
+    other = keras_vngpt.fit(folder=str(tmp_path), name="b", seed=1, **PRETRAIN_ALONE)
     assert losses(other)[0] != losses(run)[0]
-    settings["pretrain"]["soft_targets"] = 0.0  # the first step is the same, and leads elsewhere
-    plain = keras_vngpt.fit(folder=str(tmp_path), name="c", **settings)
+    own = {**PRETRAIN_ALONE["pretrain"], "soft_targets": 0.0}
+    # The first step is the same, and leads elsewhere.
+    plain = keras_vngpt.fit(folder=str(tmp_path), name="c", **PRETRAIN_ALONE | {"pretrain": own})
     assert losses(plain)[0] == losses(run)[0] and losses(plain)[1:] != losses(run)[1:]
 
 
@@ -100,7 +121,7 @@ def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_oth
     """What `model.embeddings` and `model.token_features` say, seen in the weights of a run."""
 
     def embeddings(name, **more):
-        settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
+        settings = dict(PRETRAIN_ALONE)
         own = {"embeddings": "cooccurrence", "token_features": True}
         own |= {name: more.pop(name) for name in list(more) if name in own}
         settings["model"] = {**SETTINGS["model"], **own}
@@ -136,9 +157,7 @@ def test_a_new_model_starts_from_cooccurrence_and_its_tokens_learn_from_each_oth
 
 @pytest.mark.slow
 def test_an_interrupted_run_may_go_on_in_another_number_of_parts(tmp_path, monkeypatch, capsys):
-    settings = {**SETTINGS, "skip": ["finetune", "evaluate", "export"]}
-    own = {**SETTINGS["pretrain"], "epochs": 0.5, "prompts": []}
-    whole = keras_vngpt.fit(folder=str(tmp_path), name="whole", **settings | {"pretrain": own})
+    whole = keras_vngpt.fit(folder=str(tmp_path), name="whole", **PRETRAIN_ALONE)
 
     due = checkpoint.Checkpoint.is_evaluation_due
 
@@ -149,9 +168,9 @@ def test_an_interrupted_run_may_go_on_in_another_number_of_parts(tmp_path, monke
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoint.Checkpoint, "is_evaluation_due", interrupt)
-        keras_vngpt.fit(folder=str(tmp_path), name="cut", **settings | {"pretrain": own})
-    own = {**own, "gradient_accumulation_steps": 2}
-    cut = keras_vngpt.fit(folder=str(tmp_path), name="cut", **settings | {"pretrain": own})
+        keras_vngpt.fit(folder=str(tmp_path), name="cut", **PRETRAIN_ALONE)
+    own = {**PRETRAIN_ALONE["pretrain"], "gradient_accumulation_steps": 2}
+    cut = keras_vngpt.fit(folder=str(tmp_path), name="cut", **PRETRAIN_ALONE | {"pretrain": own})
     assert "going on from step 1" in capsys.readouterr().out
     found = [[float(row[2] or row[3]) for row in losses(run)] for run in (whole, cut)]
     np.testing.assert_allclose(*found, rtol=1e-3)
@@ -328,11 +347,9 @@ def test_old_names_of_settings_are_accepted_and_what_is_gone_is_said(tmp_path, c
 
 @pytest.mark.slow
 def test_two_devices_train_what_one_trains(tmp_path):
-    own = {**SETTINGS["pretrain"], "epochs": 0.5, "prompts": []}
-    more = {"skip": ["finetune", "evaluate", "export"], "pretrain": own}
     found = []
     for n in (1, 2):
-        path = config(tmp_path / f"of{n}.yaml", devices=n, **more)
+        path = config(tmp_path / f"of{n}.yaml", devices=n, **PRETRAIN_ALONE)
         code = (  # a processor in so many parts takes the place of GPUs
             "import keras_vngpt, tensorflow as tf\n"
             "(cpu,) = tf.config.list_physical_devices('CPU')\n"

@@ -15,7 +15,7 @@ from conftest import ROOT
 from pairs import NAMES, lines_of, write_csv
 
 import keras_vngpt
-from keras_vngpt.augmentation.language_model import is_vietnamese, judge
+from keras_vngpt.augmentation.language_model import QUESTIONS, is_vietnamese, judge
 from keras_vngpt.errors import UserError
 
 
@@ -92,10 +92,12 @@ def questions(tmp_path):
     return write_csv(tmp_path / "questions.csv", pairs)
 
 
-def ask(endpoint, questions, tmp_path, **llm):
+def ask(endpoint, questions, tmp_path, answers=0, **llm):
     output = tmp_path / "set.jsonl"
     llm = {"base_url": endpoint.url, "model": "m", "cache": str(tmp_path / "cache"), **llm}
-    figures = keras_vngpt.augment(data=[questions], output=str(output), variants=0, llm=llm)
+    figures = keras_vngpt.augment(
+        data=[questions], output=str(output), variants=0, subject="travel", answers=answers, llm=llm
+    )
     return figures, lines_of(output)
 
 
@@ -199,11 +201,29 @@ def test_vietnamese_is_known_by_its_syllables(text, expected):
 
 
 def test_a_phrasing_keeps_names_and_numbers():
-    question, answer = "Đi Huế 2 ngày nên ăn gì?", "Bún bò."
-    assert judge("- tới huế 2 ngày thì nên ăn gì", question, answer, NAMES) == (
-        "Tới Huế 2 ngày thì nên ăn gì?", "",
-    )  # fmt: skip
-    assert judge("Tới Huế 3 ngày nên ăn gì?", question, answer, NAMES)[1]
+    def judged(phrasing):
+        return judge(QUESTIONS, phrasing, "Đi Huế 2 ngày nên ăn gì?", "Bún bò.", NAMES)
+
+    assert judged("- tới huế 2 ngày thì nên ăn gì") == ("Tới Huế 2 ngày thì nên ăn gì?", "")
+    assert judged("Tới Huế 3 ngày nên ăn gì?")[1] == "another name or number"
+
+
+def test_wordings_of_an_answer_keep_its_facts(endpoint, tmp_path):
+    question, answer = "Vé vào Đại Nội giá bao nhiêu?", "Vé vào Đại Nội giá 200.000 đồng."
+    replies = {
+        question: "Giá vé Đại Nội thế nào?\nVào Đại Nội mất bao nhiêu tiền?",
+        answer: "Bạn mua vé vào Đại Nội với giá 200.000 đồng nhé.\n"
+        "Vé vào Đại Nội giá 250.000 đồng.\nVé vào Ngọ Môn giá 200.000 đồng.\n"
+        "Vé vào Đại Nội không phải giá 200.000 đồng.",
+    }
+    server = endpoint(replies.__getitem__)
+    data = write_csv(tmp_path / "a.csv", [(question, answer)])
+    figures, lines = ask(server, data, tmp_path, answers=1)
+    assert figures["dropped"]["language model: another name or number"] == 3
+    assert [(x["answer_origin"], x["messages"][-1]["content"]) for x in lines[1:]] == [
+        ("original", answer),
+        ("language model", "Bạn mua vé vào Đại Nội với giá 200.000 đồng nhé."),
+    ]
 
 
 def test_killed_and_run_again_it_pays_nothing_twice(endpoint, questions, tmp_path):

@@ -7,10 +7,11 @@ import tensorflow as tf
 from conftest import SETTINGS
 
 import keras_vngpt
-from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.letters import without_diacritics
 from keras_vngpt.augmentation.rough_phrasings import RoughPhrasings, Thesaurus
 from keras_vngpt.augmentation.unanswerable import unanswerable_requests
 from keras_vngpt.data.find_requests import are_single_facts
+from keras_vngpt.data.prepared_rows import TaskData
 from keras_vngpt.data.readers import Conversation
 from keras_vngpt.evaluation.refusals import calibrated
 from keras_vngpt.evaluation.refusals import test_figures as figures_of
@@ -116,7 +117,8 @@ def test_a_small_set_is_read_until_it_is_learned_unless_passes_are_set(epochs, r
     class Rows(list):
         length, fill = 128, 1.0
 
-    plan = Plan.of(Rows(range(rows)), TASKS["finetune"], FinetuneSettings(epochs=epochs))
+    rows = Rows(range(rows))
+    plan = Plan.of(TaskData(rows, rows), TASKS["finetune"], FinetuneSettings(epochs=epochs))
     assert plan.steps == steps
 
 

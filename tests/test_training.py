@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from keras import ops
 from keras_vngpt.models import cross_entropy
 from keras_vngpt.models.backbone import VnGPTBackbone
 from keras_vngpt.models.cross_entropy import as_it_is, chunked_cross_entropy, chunked_scores
+from keras_vngpt.tasks.task import TaskSettings
 from keras_vngpt.training.muon import Muon
 from keras_vngpt.training.optimizers import (
     LinearDecay,
@@ -202,18 +202,7 @@ def test_gradients_in_float16_do_not_vanish_before_they_are_scaled(fuse):
 
 
 def settings(**given):
-    return SimpleNamespace(
-        **{
-            "optimizer": "muon",
-            "learning_rate": 0.1,
-            "warmup": 0.0,
-            "final_learning_rate": 0.0,
-            "weight_decay": 0.01,
-            "clip_norm": 1.0,
-            "gradient_accumulation_steps": 1,
-            **given,
-        }
-    )
+    return TaskSettings(**{"learning_rate": 0.1, "warmup": 0.0, **given})
 
 
 def trained(optimizer, n_steps=5):

@@ -1,17 +1,20 @@
 """From about a hundred questions and answers to a set for fine-tuning."""
 
 import dataclasses
-import json
+import itertools
 import shlex
 import sys
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from keras_vngpt.augmentation import report
+from keras_vngpt.augmentation.answers import Answers
 from keras_vngpt.augmentation.facts import Facts
-from keras_vngpt.augmentation.names import Names, key
+from keras_vngpt.augmentation.letters import key
+from keras_vngpt.augmentation.names import Names
+from keras_vngpt.augmentation.output import Output
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question
+from keras_vngpt.augmentation.pair_set import Pair, PairSet
+from keras_vngpt.augmentation.phrase_book import PhraseBook
 from keras_vngpt.augmentation.question_kinds import Kinds
 from keras_vngpt.augmentation.rewording import Rewording
 from keras_vngpt.augmentation.settings import AugmentSettings
@@ -20,42 +23,21 @@ from keras_vngpt.config import flatten, read_yaml, resolve
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
 from keras_vngpt.errors import UserError, with_hints
-from keras_vngpt.files import atomic_write
 
 REJECTED_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A question with its answer.
-
-    Args:
-        question: str.
-        answer: str.
-        system: str.
-        group: int, shared with whatever must stay on one side of a split.
-        origin: "original", "template" or "language model".
-        source: "file:line" of the original.
-    """
-
-    question: str
-    answer: str
-    system: str
-    group: int
-    origin: str
-    source: str
 
 
 def augment(config: str | None = None, **settings):
     """Make a set for fine-tuning from a small file of questions and answers.
 
-    It cleans the pairs, rephrases each question with forms of address, synonyms and other orders,
-    and stops pairs that contradict base knowledge. Without arguments it takes the hundred pairs
-    about travelling in Vietnam that come with the package. With your own file:
+    It cleans the pairs, and asks each question in other orders and words, as a fragment, politely,
+    in teencode and without diacritics; with --answers it words the answers in other ways too. It
+    fits any subject. Without arguments it takes a hundred pairs about travelling that come with
+    the package; --subject travel adds the words, names and facts of that subject.
 
         python -m keras_vngpt.augment --data questions.csv --output set.jsonl
-        python -m keras_vngpt.augment --data questions.csv --templates mine.yaml --variants 20
-        python -m keras_vngpt.augment --data questions.csv --without_diacritics 0.1 --teencode 0.1
+        python -m keras_vngpt.augment --data questions.csv --variants 20 --answers 4
+        python -m keras_vngpt.augment --data questions.csv --without_diacritics 0 --teencode 0
 
     With a language model too, here or elsewhere (the key comes from OPENAI_API_KEY):
 
@@ -85,6 +67,7 @@ def augment(config: str | None = None, **settings):
     workshop.add_variants()
     if settings.llm.model:
         workshop.ask_language_model()
+    workshop.vary_answers()
     return workshop.write()
 
 
@@ -100,7 +83,7 @@ class Workshop:
 
     def __init__(self, settings):
         self.settings = settings
-        self.output = Path(settings.output)
+        self.output = Output(settings.output)
         faults = []
 
         def attempt(make, *arguments):
@@ -118,28 +101,19 @@ class Workshop:
         }
         gazetteer = attempt(read_lines, *files["names"]) or []
         self.names = Names(gazetteer).learned_from(
-            [text for c in conversations for text in (*_questions(c), *c.responses)]
+            [text for c in conversations for text in (*c.requests, *c.responses)]
         )
-        self.rewording = attempt(
-            Rewording, files["templates"], files["synonyms"], self.names,
-            settings.teencode, settings.without_diacritics,
-        )  # fmt: skip
-        self.facts = attempt(Facts, files["facts"], gazetteer)
+        self.book = attempt(PhraseBook, files["templates"], files["synonyms"], self.names)
         self.kinds = attempt(Kinds, files["kinds"])
+        self.pairs = PairSet(attempt(Facts, files["facts"], gazetteer))
         self.inputs = []
         for c in conversations:
             fault, pair = self._cleaned(c)
             faults += [f"{c.source}: {fault}"] if fault else []
             self.inputs.append((pair, c.group))
-        if self.output.suffix != ".jsonl":
-            faults.append(f"output: must end in .jsonl. Received: {settings.output!r}")
         taken = {Path(c.source.rpartition(":")[0]).resolve() for c in conversations}
         taken |= {locate(path).resolve() for paths in files.values() for path in paths}
-        for path in (self.output, self._beside("report.json"), self._beside("rejected.log")):
-            if path.resolve() in taken:
-                faults.append(f"output: {path} is read here too. Take another")
-            if path.is_dir():
-                faults.append(f"output: {path} is a folder. Take another")
+        faults += self.output.faults(taken)
         try:
             settings.system.encode()
         except UnicodeEncodeError:
@@ -148,19 +122,15 @@ class Workshop:
             faults.append("llm.model: needs a value where llm.base_url has one")
         if faults:
             raise UserError(faults)
-        self.pairs, self.rejected, self.dropped = [], [], Counter()
-        self.asked = {}  # the pair of each question, by the question's key
-        self.joined = {}  # a group, and the one that it has become part of
-        self.labels = {}  # what a group is called; by default its first question
         self.figures = {}
+        self.wordings = {}  # those of a language model, by the answer
 
     def _cleaned(self, conversation):
         """`(fault, pair)` of a conversation."""
         if len(conversation.prompts) > 1:
             n = len(conversation.prompts)
             return f"needs one question with one answer, has {n} turns", None
-        (question,) = _questions(conversation)
-        question = clean_question(question, self.names)
+        question = clean_question(conversation.requests[0], self.names)
         answer = clean(conversation.responses[0], self.names)
         if not key(question) or not key(answer):
             return f"nothing is left of the {'response' if key(question) else 'request'}", None
@@ -173,8 +143,8 @@ class Workshop:
         for number, (pair, group) in enumerate(self.inputs):
             if group:
                 number = groups.setdefault(group, number)
-                self.labels[number] = group
-            self._add(dataclasses.replace(pair, group=number))
+                self.pairs.labels[number] = group
+            self.pairs.add(dataclasses.replace(pair, group=number))
 
     def add_variants(self):
         """Other phrasings of each question from templates and synonyms."""
@@ -182,43 +152,44 @@ class Workshop:
         from rich.progress import track
 
         settings = self.settings
+        rewording = Rewording(self.book, self.names, settings.teencode, settings.without_diacritics)
         bar = track(
-            list(self.pairs), "variants", console=Console(stderr=True), transient=True,
+            self.pairs.originals(), "variants", console=Console(stderr=True), transient=True,
             disable=not sys.stderr.isatty(),
         )  # fmt: skip
         for pair in bar:
             left = settings.variants
-            for text, _ in self.rewording.phrasings(pair.question, settings.seed):
+            for text, _ in rewording.phrasings(pair.question, settings.seed):
                 if not left:
                     break
-                left -= self._add(dataclasses.replace(pair, question=text, origin="template"))
-            self.dropped["variants that templates and synonyms could not make"] += left
+                left -= self.pairs.add(dataclasses.replace(pair, question=text, origin="template"))
+            self.pairs.dropped["variants that templates and synonyms could not make"] += left
 
     def ask_language_model(self):
-        """Other phrasings of each question from a language model, those of use."""
-        from keras_vngpt.augmentation import language_model
+        """Other phrasings and wordings from a language model, those of use."""
+        from keras_vngpt.augmentation import language_model as model
 
-        settings = self.settings.llm
-        originals = [pair for pair in self.pairs if pair.origin == "original"]
-        cache = settings.cache or self.output.with_suffix(".cache")
-        texts, figures = language_model.rephrase(
-            [pair.question for pair in originals], settings, cache
+        originals, settings = self.pairs.originals(), self.settings.llm
+        asked = [(model.QUESTIONS, p.question, p.answer, p) for p in originals]
+        if self.settings.answers:
+            asked += [(model.ANSWERS, p.answer, p.question, p) for p in originals]
+        counts = {model.QUESTIONS: settings.variants, model.ANSWERS: self.settings.answers}
+        cache = settings.cache or self.output.path.with_suffix(".cache")
+        texts, figures = model.rephrase(
+            [(prompts, counts[prompts], text) for prompts, text, *_ in asked], settings, cache
         )
-        for pair, text in zip(originals, texts, strict=True):
-            if text is None:
-                continue
-            found = language_model.phrasings(text)
-            if not found:
-                self.dropped["language model: empty"] += 1
+        for (prompts, original, partner, pair), text in zip(asked, texts, strict=True):
+            found = model.phrasings(text) if text is not None else []
+            if text is not None and not found:
+                self.pairs.dropped["language model: empty"] += 1
             for phrasing in found:
-                question, fault = language_model.judge(
-                    phrasing, pair.question, pair.answer, self.names
-                )
+                new, fault = model.judge(prompts, phrasing, original, partner, self.names)
                 if fault:
-                    self.dropped[f"language model: {fault}"] += 1
+                    self.pairs.dropped[f"language model: {fault}"] += 1
+                elif prompts is model.QUESTIONS:
+                    self.pairs.add(dataclasses.replace(pair, question=new, origin="language model"))
                 else:
-                    new = dataclasses.replace(pair, question=question, origin="language model")
-                    self._add(new)
+                    self.wordings.setdefault(pair.answer, []).append(new)
         self.figures["language_model"] = figures
         print(
             f"language model: {figures['answers']} answers, {figures['from cache']} from the "
@@ -227,124 +198,55 @@ class Workshop:
         if n := figures["beyond budget"]:
             print(f"language model: {n} questions not asked, the budget is spent")
 
-    def _add(self, pair):
-        """Take a pair if its question is new and it contradicts no fact; whether it was taken."""
-        name = key(pair.question)
-        if first := self.asked.get(name):
-            # The same phrasing of two questions: they are one, and no split may part them.
-            self._join(pair.group, first.group)
-            if pair.origin == "original" and key(pair.answer) != key(first.answer):
-                self.rejected.append((pair, f"another answer than in {first.source}"))
-            elif pair.origin != "template":
-                self.dropped[f"{pair.origin}: a copy"] += 1
-            return False
-        if name == key(pair.answer):
-            self.dropped[f"{pair.origin}: a copy of its answer"] += 1
-            return False
-        if contradiction := self.facts.contradiction(pair.question, pair.answer):
-            if pair.origin != "template":  # another variant takes its place
-                self.rejected.append((pair, contradiction))
-            return False
-        self.asked[name] = pair
-        self.pairs.append(pair)
-        return True
+    def vary_answers(self):
+        """The phrasings of a question take turns with the wordings of its answer."""
+        if not self.settings.answers:
+            return
+        pairs, turns = self.pairs, {}
+        for i, pair in enumerate(pairs.pairs):
+            if pair.origin == "original":
+                continue
+            if pair.answer not in turns:
+                turns[pair.answer] = itertools.cycle(self._wordings(pair.answer))
+            text, origin = next(turns[pair.answer])
+            if not pairs.facts.contradiction(pair.question, text):
+                pairs.pairs[i] = dataclasses.replace(
+                    pair, answer=text, answer_origin=origin, original_answer=pair.answer
+                )
 
-    def _join(self, group, other):
-        first, second = sorted((self._root(group), self._root(other)))
-        if first != second:
-            self.joined[second] = first
-
-    def _root(self, group):
-        while group in self.joined:
-            group = self.joined[group]
-        return group
+    def _wordings(self, answer):
+        """`(text, origin)` of an answer and of its other wordings: a list."""
+        n, seed = self.settings.answers, self.settings.seed
+        made = [(text, "language model") for text in self.wordings.get(answer, ())[:n]]
+        templates = Answers(self.book, self.names).wordings(answer, seed)
+        made += [(text, "template") for text in itertools.islice(templates, n - len(made))]
+        self.pairs.dropped["wordings of answers that could not be made"] += n - len(made)
+        return [(answer, "original"), *made]
 
     def write(self):
         """Write lines, report and rejected pairs; print the report and what to do next."""
-        if not self.pairs:
-            reasons = [f"{p.source}: {reason}" for p, reason in self.rejected]
+        pairs = self.pairs
+        if not pairs.pairs:
+            reasons = [f"{p.source}: {reason}" for p, reason in pairs.rejected]
             raise UserError(f"data: no pair is left. {'; '.join(reasons[:1])}".strip())
-        lines = []
-        for pair in self.pairs:
-            label = self.labels.setdefault(self._root(pair.group), pair.question)
-            lines.append(
-                {
-                    "request": pair.question,
-                    "response": pair.answer,
-                    "system": pair.system,
-                    "group": label,
-                    "kind": self.kinds.of(pair.question),
-                    "origin": pair.origin,
-                }
-            )
-        kind_of = {line["group"]: line["kind"] for line in reversed(lines)}
-        for line in lines:  # a phrasing asks for what its question asks for
-            line["kind"] = kind_of[line["group"]]
+        lines = pairs.lines(self.kinds)
         figures = report.measure(lines, self.settings.seed) | self.figures
-        figures["rejected"] = len(self.rejected)
-        figures["dropped"] = dict(+self.dropped)
-        self._write_files(lines, figures)
+        figures["rejected"] = len(pairs.rejected)
+        figures["dropped"] = dict(+pairs.dropped)
+        self.output.write(lines, figures, pairs.rejected)
         report.show(figures)
         for name, n in figures["dropped"].items():
             print(f"left out, {name}: {n:,}")
-        if self.rejected:
-            path = self._beside("rejected.log")
-            print(f"stopped: {len(self.rejected):,}, in {path}")
-            for pair, reason in self.rejected[:REJECTED_SHOWN]:
+        if pairs.rejected:
+            print(f"stopped: {len(pairs.rejected):,}, in {self.output.rejected}")
+            for pair, reason in pairs.rejected[:REJECTED_SHOWN]:
                 print(f"  {pair.source}: {reason}: {pair.question} {pair.answer}")
-        print(f"\n{self.output}: {len(lines):,} lines from {figures['questions']:,} questions")
-        name, data = (shlex.quote(str(text)) for text in (self.output.stem, self.output))
+        path = self.output.path
+        print(f"\n{path}: {len(lines):,} lines from {figures['questions']:,} questions")
+        name, data = (shlex.quote(str(text)) for text in (path.stem, path))
         print(f"Now: python -m keras_vngpt.fit --name {name} --finetune.data {data}")
         print(
             "  (fit holds out some questions, with all their phrasings; to learn every answer add"
         )
         print("  --finetune.test_share 0 --finetune.validation_share 0)")
         return figures
-
-    def _write_files(self, lines, figures):
-        rejected = self._beside("rejected.log")
-        with (
-            atomic_write(rejected) as partial_rejected,
-            atomic_write(self._beside("report.json")) as partial_report,
-            atomic_write(self.output) as partial,
-        ):
-            partial.write_text(
-                "".join(json.dumps(_record(line), ensure_ascii=False) + "\n" for line in lines),
-                encoding="utf-8",
-            )
-            partial_report.write_text(
-                json.dumps(figures, ensure_ascii=False, indent=2), encoding="utf-8"
-            )
-            # No table by its ending: fit reads those from a folder, and should not read this.
-            partial_rejected.write_text(
-                "source\treason\trequest\tresponse\n"
-                + "".join(
-                    f"{p.source}\t{reason}\t{p.question}\t{p.answer}\n"
-                    for p, reason in self.rejected
-                ),
-                encoding="utf-8",
-            )
-        if not self.rejected:
-            rejected.unlink()
-
-    def _beside(self, ending):
-        return self.output.with_suffix(f".{ending}")
-
-
-def _questions(conversation):
-    """The prompts without the system text that the first begins with."""
-    first = conversation.prompts[0]
-    if conversation.system:
-        first = first.removeprefix(conversation.system).lstrip("\n")
-    return (first, *conversation.prompts[1:])
-
-
-def _record(line):
-    """A line as it is written: a conversation of its own, and what it belongs to."""
-    messages = [
-        {"role": "user", "content": line["request"]},
-        {"role": "assistant", "content": line["response"]},
-    ]
-    if line["system"]:
-        messages.insert(0, {"role": "system", "content": line["system"]})
-    return {"messages": messages, **{name: line[name] for name in ("group", "kind", "origin")}}

@@ -5,61 +5,80 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_vngpt.augmentation.names import fixed, key
-from keras_vngpt.augmentation.pair_cleaning import clean_question, sentences
-from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.letters import is_syllable, key, without_diacritics
+from keras_vngpt.augmentation.pair_cleaning import clean, clean_question, sentences
+from keras_vngpt.augmentation.same_facts import same_facts, same_numbers_and_names
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 
-INSTRUCTION = (
-    "Bạn viết lại câu hỏi bằng tiếng Việt tự nhiên. Giữ nguyên ý, tên riêng và con số. "
-    "Không trả lời câu hỏi, không giải thích."
-)
-REQUEST = "Viết {n} cách hỏi khác nhau cho câu sau, mỗi cách một dòng, không đánh số.\n\n{question}"
 FAR_LONGER = 4  # times: no rephrasing any more
 
-_SYLLABLE = re.compile(
-    r"(?:ngh|ng|nh|ch|gh|gi|kh|ph|qu|th|tr|[bcdghklmnpqrstvx])?[aeiouy]{1,3}(?:ng|nh|ch|[cmnpt])?"
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a language model is asked for, and by what its lines are cleaned and judged."""
+
+    instruction: str
+    request: str
+    clean: Callable
+    is_same: Callable
+
+
+QUESTIONS = Prompts(
+    "Bạn viết lại câu hỏi bằng tiếng Việt tự nhiên. Giữ nguyên ý, tên riêng và con số. "
+    "Không trả lời câu hỏi, không giải thích.",
+    "Viết {n} cách hỏi khác nhau cho câu sau, mỗi cách một dòng, không đánh số.",
+    clean_question,
+    same_numbers_and_names,
+)
+ANSWERS = Prompts(
+    "Bạn viết lại câu trả lời bằng tiếng Việt tự nhiên. Giữ nguyên mọi thông tin, tên riêng và "
+    "con số, không thêm, không bớt, không giải thích.",
+    "Viết {n} cách nói khác nhau cho câu trả lời sau, mỗi cách một dòng, không đánh số.",
+    clean,
+    same_facts,
 )
 
 
-def rephrase(questions, settings, cache):
-    """Ask a language model for other phrasings of each question.
+def rephrase(asked, settings, cache):
+    """Ask a language model for other phrasings.
 
     Every answer is on disk before the next is asked for: after a stop or a kill the same call goes
     on, and pays for no answer twice.
 
     Args:
-        questions: list of str.
+        asked: list of `(prompts, n, text)`: `QUESTIONS` or `ANSWERS`, how many, of what.
         settings: `LanguageModelSettings`.
         cache: str or Path, folder of the answers.
 
     Returns:
-        `(texts, figures)`: a list with the answer to each question, `None` where the budget did not
-        allow one; a dictionary of counts.
+        `(texts, figures)`: a list with the answer to each, `None` where the budget did not allow
+        one; a dictionary of counts.
 
     Raises:
         UserError: an endpoint that cannot be reached, or that goes on failing.
 
     Example:
-        >>> rephrase(["Chợ Bến Thành ở đâu?"], LanguageModelSettings(model="qwen3"), "answers")
+        >>> rephrase([(QUESTIONS, 10, "Chợ Bến Thành ở đâu?")], settings, "answers")
     """
     asker = _Asker(settings, Path(cache))
-    texts = [None] * len(questions)
+    texts = [None] * len(asked)
     pool = ThreadPoolExecutor(settings.concurrency)
     columns = (
         TextColumn("language model"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=len(questions))
-            places = {pool.submit(asker.ask, q): i for i, q in enumerate(questions)}
+            task = bar.add_task("", total=len(asked))
+            places = {pool.submit(asker.ask, *what): i for i, what in enumerate(asked)}
             for done in as_completed(places):
                 texts[places[done]] = done.result()
                 bar.advance(task)
@@ -103,16 +122,13 @@ class _Asker:
         except self.Error as error:
             raise UserError(f"llm: {_first_line(error)}") from None
 
-    def ask(self, question):
+    def ask(self, prompts, n, text):
         request = {
             "model": self.settings.model,
             "temperature": self.settings.temperature,
             "messages": [
-                {"role": "system", "content": INSTRUCTION},
-                {
-                    "role": "user",
-                    "content": REQUEST.format(n=self.settings.variants, question=question),
-                },
+                {"role": "system", "content": prompts.instruction},
+                {"role": "user", "content": f"{prompts.request.format(n=n)}\n\n{text}"},
             ],
         }
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
@@ -193,28 +209,30 @@ def phrasings(text):
     return [line for line in lines if line and not line.endswith(":")]
 
 
-def judge(phrasing, question, answer, names):
+def judge(prompts, phrasing, original, partner, names):
     """Clean a phrasing, and say what is wrong with it.
 
     Args:
+        prompts: `QUESTIONS` or `ANSWERS`, what was asked for.
         phrasing: str, a line of the language model's.
-        question: str, what it should rephrase.
-        answer: str, what the question is answered with.
+        original: str, the question or answer that it should rephrase.
+        partner: str, the answer or question that goes with it.
         names: `Names`.
 
     Returns:
         `(text, fault)`; the fault is "" for one of use.
     """
-    text = clean_question(phrasing, names)
+    text = prompts.clean(phrasing, names)
     if not any(c.isalpha() for c in text):
         return text, "empty"
     if not is_vietnamese(text, names):
         return text, "not Vietnamese"
-    if key(text) in (key(question), key(answer)):
+    if key(text) in (key(original), key(partner)):
         return text, "a copy"
-    if len(text) > FAR_LONGER * max(len(question), 20) or len(sentences(text)) > 3:
-        return text, "no phrasing of the question"
-    if fixed(text, names) != fixed(question, names):
+    too_many = len(sentences(text)) > max(3, 1 + len(sentences(original)))
+    if len(text) > FAR_LONGER * max(len(original), 20) or too_many:
+        return text, "no phrasing of the original"
+    if not prompts.is_same(text, original, names):
         return text, "another name or number"
     return text, ""
 
@@ -232,9 +250,8 @@ def is_vietnamese(text, names):
     words = [w for w in re.findall(r"[^\W\d_]+", rest.lower())]
     if len(words) < 2:
         words = re.findall(r"[^\W\d_]+", text.lower())
-    bare = [without_diacritics(word) for word in words]
-    n_syllables = sum(bool(_SYLLABLE.fullmatch(word)) for word in bare)
-    n_marked = sum(word != plain for word, plain in zip(words, bare, strict=True))
+    n_syllables = sum(map(is_syllable, words))
+    n_marked = sum(word != without_diacritics(word) for word in words)
     return bool(words) and n_syllables >= 0.7 * len(words) and n_marked >= 0.3 * len(words)
 
 

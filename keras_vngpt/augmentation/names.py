@@ -1,47 +1,13 @@
 """Names that keep their capitals: from a gazetteer, and as the user's own file writes them."""
 
-import functools
 import re
 import unicodedata
 from collections import Counter
 
-from keras_vngpt.augmentation.user_files import NAME
-from keras_vngpt.text.normalization import to_old_placement
+from keras_vngpt.augmentation.letters import any_of, folded, is_syllable
 
 LONGEST = 4  # words of a name that is learned
 _WORD = re.compile(r"[^\W\d_]+(?:[.\-][^\W\d_]+)*")
-
-
-@functools.lru_cache(4096)
-def folded(text):
-    """NFC text without case and in one tone placement, letter by letter in the same places."""
-    lowered = text.lower()
-    if len(lowered) != len(text):  # "İ" has two small letters
-        lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    return to_old_placement(lowered)
-
-
-def key(text):
-    """What two texts share that differ in case, marks and tone placement alone."""
-    return " ".join(re.findall(r"\w+", folded(text)))
-
-
-def fixed(text, names):
-    """What a rephrasing must keep: names and numbers; a sorted list of str."""
-    return sorted({folded(name) for *_, name in names.find(text)} | set(re.findall(r"\d+", text)))
-
-
-def compiled(pattern, names=None):
-    """A regular expression that finds in `folded` text what a file's author means by a pattern.
-
-    Args:
-        pattern: str; `<name>` in it is any of the names.
-        names: `Names`.
-    """
-    pattern = to_old_placement(unicodedata.normalize("NFC", pattern))
-    if names:
-        pattern = pattern.replace(NAME, names.pattern)
-    return re.compile(pattern, re.IGNORECASE)
 
 
 class Names:
@@ -59,7 +25,7 @@ class Names:
         names = [" ".join(unicodedata.normalize("NFC", name).split()) for name in names]
         self.names = {folded(name): name for name in names}
         longest_first = sorted(self.names, key=len, reverse=True)
-        self.pattern = "(?:" + ("|".join(map(re.escape, longest_first)) or r"(?!)") + ")"
+        self.pattern = f"(?:{any_of(map(re.escape, longest_first))})"
         self._compiled = re.compile(rf"(?<!\w){self.pattern}(?!\w)")
 
     def find(self, text):
@@ -74,6 +40,22 @@ class Names:
                 if letter.isupper():
                     letters[i] = letters[i].upper()
         return "".join(letters)
+
+    def lowered(self, text):
+        """The text with a small first letter, unless it begins with a name.
+
+        Example:
+            >>> Names([]).lowered("Gửi xe ở đâu"), Names([]).lowered("Fansipan ở đâu")
+            ('gửi xe ở đâu', 'Fansipan ở đâu')
+        """
+        first, *others = re.findall(r"[^\W\d_]+", text)[:3] or [""]
+        capitals = [word[0].isupper() for word in others]
+        starts = [start for start, _, name in self.find(text) if name[0].isupper()]
+        # "Văn Miếu", not "Chợ Bến Thành", nor "Vé Vinh" where Vinh is a name
+        is_two = capitals[:1] == [True] and capitals[1:] != [True]
+        is_name = 0 in starts or (is_two and len(first) + 1 not in starts)
+        is_name |= not is_syllable(first) or (len(first) > 1 and not first[1:].islower())
+        return text if is_name else text[:1].lower() + text[1:]
 
     def learned_from(self, texts):
         """These names and those that texts write with capitals inside a sentence.

@@ -11,7 +11,8 @@ _NUMBERING = re.compile(
     r"|[qa]\s*(?:\d*\s*:|\d+[.)])\s*(?=\S))",
     re.IGNORECASE,
 )
-_LIST = re.compile(r"^\(?1\s*[.):].*\b2\s*[.):]\s*\S", re.DOTALL)  # a list begins: its 1 belongs
+# A list begins: its first mark belongs to it.
+_LIST = re.compile(r"^(?:\(?1\s*[.):].*\b2\s*[.):]\s*\S|([-–•*·▪]).*\n\1)", re.DOTALL)
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "”": "”", "„": "“"}
 
 # What asks, without what only looks like it ("đâu cũng", "gì đó", "khách sạn 5 sao").
@@ -30,7 +31,12 @@ _ORDER = re.compile(
     r"(?:gợi ý|giới thiệu|so sánh|kể|liệt kê|hãy|giúp|tư vấn|giải thích|hướng dẫn|đề xuất|lập|xếp"
     r"|nêu|lên (?:lịch|kế hoạch)|cho (?:mình|tôi|em|tớ)? ?xin)\b"
 )
-_OPTIONAL_ORDER = re.compile(r"(?:chỉ|cho|tìm|viết|lên)\b")
+# "Tư vấn da liễu vào ngày nào" asks, for all that it begins as an order does.
+_ASKS_AFTER_ALL = re.compile(
+    r"^(?!.*\bnên\b).*\b(?:ở đâu|mấy giờ|bao nhiêu(?: tiền)?|bao lâu|khi nào|bao giờ"
+    r"|(?:ngày|tháng|lúc|giờ) nào)$"
+)
+_OPTIONAL_ORDER = re.compile(r"(?:chỉ|cho|tìm|viết|lên|bật|tắt|nhắc)\b")
 _FIRST_PERSON = re.compile(r"(?:tôi|mình|em|tớ|chúng tôi|chúng mình|bọn mình|nhà mình)\b")
 
 
@@ -42,25 +48,25 @@ def clean(text, names):
         names: `Names`.
 
     Returns:
-        str, NFC, on one line.
+        str, NFC; a line stays a line.
 
     Example:
         >>> clean('3.  "chợ đà lạt mở cửa lúc 5 giờ ."', names)
         'Chợ Đà Lạt mở cửa lúc 5 giờ.'
     """
     text = unicodedata.normalize("NFC", without_control(text))
-    text = " ".join(text.split())
-    before = None
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(" ".join(x.split()) for x in text.splitlines()))
+    text, before = text.strip(), None
     while text != before:
         before = text
         if not _LIST.match(text):
             text = _NUMBERING.sub("", text)
         text = _unquote(text)
-    text = re.sub(r"\s+([,.;:!?…])(?=\s|$|[,.;:!?…])", r"\1", text)
+    text = re.sub(r" +([,.;:!?…])(?=\s|$|[,.;:!?…])", r"\1", text)
     text = re.sub(r"([,;!?])(?=[^\W\d_])", r"\1 ", text)
     text = re.sub(r"([!?])[!?]*\1[!?]*|\?!|!\?", lambda m: "?" if "?" in m[0] else "!", text)
     text = re.sub(r"(?<!\.)\.\.(?!\.)|\.{4,}", lambda m: "." if len(m[0]) == 2 else "...", text)
-    text = re.sub(r"[,;]+$", "", text).strip()
+    text = re.sub(r"[,;]+$", "", text.strip())
     letters = [c for c in text if c.isalpha()]
     if len(letters) > 6 and sum(c.isupper() for c in letters) > 0.8 * len(letters):
         text = text.lower()  # shouted
@@ -81,7 +87,7 @@ def clean_question(text, names):
     text = clean(text, names)
     *_, last = sentences(text)
     asking = asks(last)
-    bare = text.rstrip(" ?.!…") or text
+    bare = text.rstrip(" ?.!…\n") or text
     if asking:
         return bare + "?"
     if asking is False and text.endswith("?"):
@@ -91,13 +97,13 @@ def clean_question(text, names):
 
 def sentences(text):
     """The sentences of a text, each with its mark; "TP. Hồ Chí Minh" and "v.v." end none."""
-    return re.split(r"(?<=\w\w[.!?…])(?<!\b[Tt][PpXxTt]\.) +(?=\S)", text)
+    return re.split(r"(?<=\w\w[.!?…])(?<!\b[Tt][PpXxTt]\.) +(?=\S)|\n+", text)
 
 
 def is_order(sentence):
     """Whether a sentence tells someone to do something: "Gợi ý món ngon ở Huế"."""
     text = sentence.lower().rstrip(" ?.!…")
-    if re.search(r"\b(?:được|đc|có) (?:không|ko|chứ)\b", text):
+    if re.search(r"\b(?:được|đc|có) (?:không|ko|chứ)\b", text) or _ASKS_AFTER_ALL.match(text):
         return False
     if _ORDER.match(text):
         return True

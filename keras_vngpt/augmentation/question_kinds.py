@@ -1,6 +1,6 @@
 """What a question asks for: a price, an address, ...; read off its words."""
 
-from keras_vngpt.augmentation.names import compiled, folded
+from keras_vngpt.augmentation.letters import compiled, folded
 from keras_vngpt.augmentation.user_files import Pattern, read_yaml
 
 OTHER = "other"

@@ -33,6 +33,7 @@ def measure(lines, seed=0):
         "lines": len(lines),
         "questions": len({line["group"] for line in lines}),
         "origins": dict(Counter(line["origin"] for line in lines)),
+        "answer_origins": dict(Counter(line["answer_origin"] for line in lines)),
         "kinds": {
             kind: {
                 "lines": n_lines[kind],

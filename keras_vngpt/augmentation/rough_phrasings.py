@@ -3,19 +3,15 @@
 import re
 from collections import Counter
 
-from keras_vngpt.augmentation.names import folded
-from keras_vngpt.augmentation.rewording import without_diacritics
+from keras_vngpt.augmentation.letters import folded, without_diacritics
 from keras_vngpt.augmentation.user_files import read_lines
 
 LONGEST = 5  # words of a phrase of the thesaurus
 TRIES = 8  # to find words that say which question is meant
 LEAST_KEPT = 0.2  # share of the words of a question
 EXCHANGED = 0.85  # of the phrases for which there are others
-SHUFFLED, PLAIN, TALKATIVE = (
-    0.4,
-    0.3,
-    0.4,
-)  # of the requests: other order, no diacritics, more words
+SHUFFLED, PLAIN = 0.4, 0.3  # of the requests: in another order, without diacritics
+TALKATIVE, DISTRACTED = 0.4, 0.3  # with something told beside, with words of other worlds
 NEAR = 0.4  # of the strange requests: with words of a question
 MOST_ASIDE = 5  # words that have nothing to do with it
 ALIKE = 0.6  # of what a text says is in a pair: the pair may be about it
@@ -72,7 +68,7 @@ class RoughPhrasings:
     """
 
     def __init__(self, pairs, phrasings, thesaurus):
-        self.thesaurus = thesaurus
+        self.thesaurus, self.asides = thesaurus, read_lines("samples:asides.txt")
         self.asked = [
             [thesaurus.parts(text) for text in (question, *others)]
             for (question, _), others in zip(pairs, phrasings, strict=True)
@@ -119,7 +115,7 @@ class RoughPhrasings:
                 break
         else:
             parts = list(self.asked[number][0])
-        if random.random() < TALKATIVE:
+        if random.random() < DISTRACTED:
             put_in(parts, some_of(random.choice(strangers), random, MOST_ASIDE), random)
         return self._typed(parts, random)
 
@@ -142,6 +138,8 @@ class RoughPhrasings:
         """Parts of a request as somebody puts and types them."""
         if random.random() < SHUFFLED:
             random.shuffle(parts)
+        if random.random() < TALKATIVE:
+            put_in(parts, random.choice(self.asides).split(), random)
         text = " ".join(
             self.thesaurus.other(part, random) if random.random() < EXCHANGED else part
             for part in parts

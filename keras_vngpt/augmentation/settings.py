@@ -57,6 +57,8 @@ class AugmentSettings:
     """JSONL file to write; report and rejected pairs go beside it"""
     variants: Annotated[int, Field(ge=0, le=1000)] = 10
     """other phrasings of each question, from templates and synonyms"""
+    answers: Annotated[int, Field(ge=0, le=100)] = 0
+    """other wordings of each answer, which its phrasings take in turn; none by default"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """of the choice of variants"""
     system: str = "Bạn là trợ lý trả lời bằng tiếng Việt."

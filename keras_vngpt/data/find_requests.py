@@ -32,6 +32,7 @@ class Requests:
     are_facts: bool = False
     before: "Requests | None" = None
     free: list = field(default_factory=list)
+    tokenizer = None
 
     @property
     def own(self):

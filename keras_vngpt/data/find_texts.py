@@ -38,7 +38,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
-    test, asked, free, system, turns = (), {}, (), "", 1
+    test, asked, free, system, turns, tokenizer = (), {}, (), "", 1, None
 
     @property
     def prompts(self):

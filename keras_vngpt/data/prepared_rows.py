@@ -86,6 +86,7 @@ class TaskData:
         validation: `PackedDataset`.
         mixture: optional `Mixture` of the rows to train on.
         passes: int, how often each text is in them.
+        epochs: float, passes over them where no setting says how many.
         bits_per_nat: float, from the loss in validation to bits per byte.
         prompts: list of str, what the model is asked at each evaluation.
     """
@@ -94,5 +95,6 @@ class TaskData:
     validation: PackedDataset
     mixture: Mixture | None = None
     passes: int = 1
+    epochs: float = 20
     bits_per_nat: float = math.nan
     prompts: tuple = ()

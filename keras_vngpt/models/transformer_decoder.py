@@ -204,12 +204,7 @@ class TransformerDecoder(keras.layers.Layer):
         return x if cache is None else (x, keras.KerasTensor(cache.shape, cache.dtype))
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "intermediate_dim": self.intermediate_dim,
-            "dropout": self.dropout,
-            "epsilon": self.epsilon,
-            "gradient_checkpointing": self.gradient_checkpointing,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        names = "num_heads", "intermediate_dim", "dropout", "epsilon", "gradient_checkpointing"
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**config, "kernel_initializer": initializer}

@@ -57,6 +57,7 @@ def load_data(run, task):
         *map(PackedDataset.load, sides),
         mixture=Mixture.load(work / "train"),
         passes=metrics.get(f"{task.name}.passes", 1),
+        epochs=metrics.get(f"{task.name}.default_epochs", TaskData.epochs),
         bits_per_nat=metrics[f"{task.name}.validation_bits_per_nat"],
         prompts=run.prompts.get(task.name, []),
     )

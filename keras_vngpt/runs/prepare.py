@@ -131,7 +131,7 @@ def prepare_tokenizer(settings, found, store):
     start = settings.init and Path(settings.init)
     if start:
         start = start / "tokenizer" if Run(start).exists else start
-    of_rows = [f.tokenizer for f in found.values() if hasattr(f, "tokenizer")]
+    of_rows = [f.tokenizer for f in found.values() if f.tokenizer]
     for folder in of_rows:
         if start and fingerprint_of_tokenizer(folder) != fingerprint_of_tokenizer(start):
             raise UserError(f"{folder}: is not the tokenizer of {settings.init}")

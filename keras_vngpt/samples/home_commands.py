@@ -40,16 +40,16 @@ TALK = yaml.safe_load((HERE / "home_talk.yaml").read_text("utf-8"))
 # How many examples of each kind there are beside the plain commands.
 MORE = {
     "every device": 1000,
-    "two actions": 3000,
-    "no room": 2200,
+    "two actions": 2500,
+    "no room": 2000,
     "no device": 300,
-    "taken back": 2600,
+    "taken back": 2400,
     "not there": 1500,
-    "unlisted device": 1500,
+    "unlisted device": 1400,
     "unknown ability": 900,
-    "talk": 2200,
-    "another world": 4000,
-    "turns": 4000,
+    "talk": 1800,
+    "another world": 3000,
+    "turns": 3000,
 }
 
 
@@ -179,7 +179,14 @@ def _core(combination: Combination, rng: Random, value: Spellings, room: str | N
         room = _named(ROOM_NAMES, combination.room, rng)
         join = f" {rng.choice(IN)} " if rng.random() < 0.3 else " "
         place = rng.random()
-        if place < 0.12:
+        if place < 0.04:
+            state = _some(TALK["states"], rng)
+            core = (
+                f"{rng.choice(IN)} {room} {state}, {core}"
+                if place < 0.03
+                else f"{core}, {room} {state}"
+            )
+        elif place < 0.12:
             core = f"{rng.choice(('', '', 'ở ', 'trong ', 'bên '))}{room} (thì|,|có|) {core}"
         elif place < 0.24:
             core = f"{core} {rng.choice(IN)} {room}"
@@ -240,8 +247,8 @@ def _snippet(rng: Random) -> str:
     return rng.choice(SNIPPETS)
 
 
-def _sentence(text: str, rng: Random) -> str:
-    return typed(_capitalized(text), rng)
+def _sentence(text: str, rng: Random, slips: bool = True) -> str:
+    return typed(_capitalized(text), rng, slips)
 
 
 def _answer(combination: Combination, value: Spellings, thing: str = "") -> str:
@@ -259,12 +266,14 @@ def _plan(combination: Combination, value: Spellings, thing: str) -> str:
 # Kinds of requests. Each takes a generator of random numbers and the combinations that may occur.
 
 
-def _command(combination: Combination, rng: Random, value: Spellings = ()) -> Example:
+def _command(
+    combination: Combination, rng: Random, value: Spellings = (), slips: bool = True
+) -> Example:
     value = value or _value(combination.action, rng)
     is_question = ACTIONS[combination.action].is_question
     request = _framed(_core(combination, rng, value), rng, is_question)
     answer = _answer(combination, value)
-    return Example(((_sentence(request, rng), answer),), combination.key)
+    return Example(((_sentence(request, rng, slips), answer),), combination.key)
 
 
 def _done(rng: Random, allowed: list[Combination]) -> Combination:
@@ -532,17 +541,19 @@ def _key(example: Example) -> tuple[str, ...]:
 
 
 def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
-    """Return ``phrasings`` commands of every combination, none of them twice.
+    """Return ``phrasings`` commands of every combination, and half more where it is refused.
 
     The draws of a combination depend on the seed and on that combination alone, save that a
     text already taken is drawn again.
     """
     examples = {_key(REFERENCE): REFERENCE}
+    held_out = held_out_combinations(seed)
     for combination in combinations():
         rng = Random(f"{seed}/{combination.key}")
         missing = phrasings - (combination.key == REFERENCE.combination)
+        missing += phrasings // 2 * combination.action.startswith("không")
         while missing > 0:
-            example = _command(combination, rng)
+            example = _command(combination, rng, slips=combination not in held_out)
             missing -= examples.setdefault(_key(example), example) is example
     return list(examples.values())
 
@@ -584,48 +595,45 @@ def other_kinds(
     return more
 
 
-def _rank(combination: str, seed: int) -> float:
-    digest = hashlib.sha256(f"{seed}/{combination}".encode()).digest()
+def _rank(combination: Combination, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}/{combination.key}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def _parts(combination: str) -> tuple[tuple[str, ...], ...]:
-    device, room, action = combination.split("/")
+def _parts(combination: Combination) -> tuple[tuple[str, ...], ...]:
+    device, room, action = combination
     return ("device", device), ("room", room), ("action", action), ("ability", device, action)
 
 
-def split(
-    examples: Iterable[Example], test_share: float = 0.1, seed: int = 0
-) -> tuple[list[Example], list[Example]]:
-    """Split into training and test examples by combination, never by sentence.
+def held_out_combinations(seed: int = 0, share: float = 0.1) -> set[Combination]:
+    """Return the combinations to test on; no sentence of them is trained on.
 
-    Every device, room and action of a test combination also occurs in training, and so does
-    the device with that action (in another room): only so can a model know what it can do.
+    Every device, room and action of them also occurs in training, and so does the device with
+    that action (in another room): only so can a model know what it can do.
     """
-    examples = list(examples)
-    ranks = {example.combination: _rank(example.combination, seed) for example in examples}
+    ranks = {combination: _rank(combination, seed) for combination in combinations()}
     left = Counter(part for combination in ranks for part in _parts(combination))
     held_out = set()
     for combination in sorted(ranks, key=ranks.__getitem__):
-        if ranks[combination] >= test_share:
+        if ranks[combination] >= share:
             break
         parts = _parts(combination)
-        if combination != REFERENCE.combination and all(left[part] > 1 for part in parts):
+        if combination.key != REFERENCE.combination and all(left[part] > 1 for part in parts):
             left.subtract(parts)
             held_out.add(combination)
-    return (
-        [example for example in examples if example.combination not in held_out],
-        [example for example in examples if example.combination in held_out],
-    )
+    return held_out
 
 
 def shipped(seed: int = 0) -> tuple[list[Example], list[Example]]:
     """Return the training and the test examples that ship."""
-    train, test = split(generate(seed), seed=seed)
+    held_out = held_out_combinations(seed)
+    keys = {combination.key for combination in held_out}
+    examples = generate(seed)
+    train = [example for example in examples if example.combination not in keys]
+    test = [example for example in examples if example.combination in keys]
     train += every_value(train, seed)
-    held_out = {example.combination for example in test}
-    allowed = [c for c in combinations() if c.key not in held_out]
-    return train + other_kinds(allowed, [*train, *test], seed), test
+    allowed = [combination for combination in combinations() if combination not in held_out]
+    return train + other_kinds(allowed, examples, seed), test
 
 
 def _write_lines(path: Path, examples: list[Example]) -> None:

@@ -161,10 +161,10 @@ RUN_AT_TEMPERATURE = (
 SET_VOLUME = (
     f"{SET}{{help}} (âm lượng|tiếng|volume) {{thing}} {TO} {{value}}",
     f"{SET}{{help}} (âm lượng|tiếng|volume) {{thing}} ở mức {{value}}",
-    f"{{thing}} {SET}{{help}} (âm lượng|tiếng|volume|loa) {TO} {{value}}",
+    f"{{thing}} {SET}{{help}} (âm lượng|tiếng|volume) {TO} {{value}}",
     f"(âm lượng|tiếng) {{thing}} {SET}{{help}} {TO} {{value}}",
-    "{thing} (to|nhỏ|lớn|bé) (lên|xuống|tiếng|) {value}",
 )
+SOUND = (*SET_VOLUME, "{thing} (to|nhỏ|lớn|bé) (lên|xuống|tiếng) {value}")
 SET_BRIGHTNESS = (
     f"{SET}{{help}} độ sáng {{thing}} {TO} {{value}}",
     f"{SET}{{help}} độ sáng {{thing}} ở mức {{value}}",
@@ -207,7 +207,8 @@ def _state_question(on: str, off: str) -> Action:
         f"{{thing}} còn {on} (không|hay {off} rồi|)",
         f"{{thing}} (đã|) ({on}|{off}) (chưa|rồi chưa|hay chưa)",
         f"(đã|) ({on}|{off}) {{thing}} chưa",
-        f"(mình|tôi|nãy|ai|hồi nãy|sáng nay) (đã|có|) ({on}|{off}) {{thing}} (chưa|không)",
+        f"(mình|tôi|nãy|ai|hồi nãy|sáng nay) (đã {on}|đã {off}|có {off}) {{thing}} chưa",
+        f"(mình|tôi|nãy|ai|hồi nãy) có ({on}|{off}) {{thing}} không",
         f"có quên {off} {{thing}} không",
         "(tình trạng|trạng thái) {thing} (thế nào|sao rồi)",
         "{thing} (sao rồi|thế nào rồi)",
@@ -248,7 +249,7 @@ ACTIONS = {
         values=(_degrees(*range(35, 66)),),
     ),
     "chỉnh âm lượng": Action(
-        "Đã đặt âm lượng {thing} ở mức {value}", SET_VOLUME, PERCENT, values=(PERCENTS,)
+        "Đã đặt âm lượng {thing} ở mức {value}", SOUND, PERCENT, values=(PERCENTS,)
     ),
     "chỉnh độ sáng": Action(
         "Đã đặt độ sáng {thing} ở mức {value}", SHINE, PERCENT, values=(PERCENTS,)
@@ -308,7 +309,7 @@ ACTIONS = {
     ),
     "quá âm lượng": Action(
         "Âm lượng {thing} tối đa là 100%",
-        SET_VOLUME,
+        SOUND,
         values=(_percents(*range(110, 201, 10)),),
     ),
 }

@@ -27,7 +27,7 @@ SHORT_FORMS = {
     "đi": ("ik", "đê", "di"),
     "phút": ("p", "ph", "phut"),
     "tiếng": ("tieng", "tiêng"),
-    "cho": ("cko", "ch"),
+    "cho": ("cko",),
     "này": ("nì", "nè"),
     "trong": ("trog", "trg"),
     "phòng": ("p", "phog", "phòg"),
@@ -38,7 +38,7 @@ SHORT_FORMS = {
     "đang": ("đag", "dag"),
     "hôm nay": ("hnay", "hum nay"),
     "nữa": ("nx", "nửa"),
-    "chưa": ("chưa", "ch", "chua"),
+    "chưa": ("chưa", "chua", "chứa"),
 }
 _SHORT = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(SHORT_FORMS, key=len, reverse=True))})(?!\w)")
 _SOUNDS_ALIKE = (
@@ -96,24 +96,24 @@ def with_slips(text: str, rng: Random, slips: int = 1) -> str:
     return text
 
 
-def typed(text: str, rng: Random) -> str:
-    """The text as one of many people would type it.
+def typed(text: str, rng: Random, slips: bool = True) -> str:
+    """The text as one of many people would type it; a slip can leave a word that nobody can read.
 
     Example:
         >>> typed("Bật đèn phòng khách nhé.", Random(1))
     """
     draw = rng.random()
-    if draw < 0.3:
+    if draw < 0.35:
         return text
-    if draw < 0.55 or text[-1] == ")":
+    if draw < 0.61 or text[-1] == ")":
         return text.lower().rstrip("?.!").replace(",", "")
-    if draw < 0.65:
+    if draw < 0.71:
         return with_short_forms(text.lower().rstrip("?."), rng)
-    if draw < 0.73:
-        return with_slips(text.lower(), rng, rng.randint(1, 2))
-    if draw < 0.76:
+    if draw < 0.77:
+        return with_slips(text.lower(), rng) if slips else text.lower()
+    if draw < 0.78:
         return text.upper()
     text = without_diacritics(with_short_forms(text, rng, rng.choice((0.0, 0.0, 0.6))))
-    if rng.random() < 0.15:
+    if slips and rng.random() < 0.1:
         text = with_slips(text, rng)
     return text.lower().replace(",", "") if rng.random() < 0.7 else text

@@ -15,6 +15,7 @@ from keras_vngpt.tasks.rephrased import with_rephrasings
 from keras_vngpt.tasks.task import PREVIEWED, Positive, Share, Task, TaskSettings
 
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
+REPHRASED_EPOCHS = 5
 FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
 
 
@@ -32,8 +33,8 @@ class FinetuneSettings(TaskSettings):
     """JSONL files of requests in free words, each with a regular expression that accepts the right
     answers; with the samples' `data` the samples' own"""
     epochs: Positive | None = None
-    """passes over the rows; a part of a pass is fine; by default 20, down to 3 where those would be
-    more than 3,000 steps, and more where they would be fewer than 150"""
+    """passes over the rows; a part of a pass is fine; by default 20, or 5 where requests are
+    rephrased, fewer (but 3) where those would be more than 3,000 steps, and 150 steps at least"""
     validation_share: Share | None = None
     """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
     single facts: a small set of requests that have answers of their own. These are validated and
@@ -42,7 +43,7 @@ class FinetuneSettings(TaskSettings):
     """share of the data for the final figures, likewise"""
     rephrasings: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """other phrasings of each request that are learned too, made by the rules of `augment`; by
-    default 2,000 for all single facts together, and none for other sets"""
+    default 8,000 for all single facts together, and none for other sets"""
     unanswerable: Share | None = None
     """share of the requests that nothing in the data answers and that are answered by `refusal`:
     of many worlds, made from lines that ship; by default 0.25 beside single facts, else 0"""
@@ -63,7 +64,7 @@ class Finetune(Task):
     name = "finetune"
     title = "Fine-tuning"
     prompt_format = "request"
-    epochs, steps = (3, 20), (150, 3000)  # in fewer, 70 questions and answers are half learned
+    steps = 150, 3000  # in fewer, 70 questions and answers are half learned
     counts = "requests"
 
     def read(self, settings, faults):
@@ -72,8 +73,8 @@ class Finetune(Task):
             return found
         if found.are_facts:
             print(
-                f"{self.name}: single facts, and what is held out of them is never learned: all "
-                "are learned; validation and test are on rephrasings, where no share is set"
+                f"{self.name}: single facts: what is held out of them is never learned. All are "
+                "learned; validation and test are on rephrasings, where no other share is set"
             )
         found = with_rephrasings(found, settings)
         if not found.sides["validation"]:
@@ -112,6 +113,8 @@ class Finetune(Task):
                 if is_train:
                     rows = self.with_replay(rows, settings, preprocessor, context)
                     more = {**prepared.cuts, "passes": prepared.passes}
+                    if found.before:  # a pass has each request in many phrasings
+                        more["default_epochs"] = REPHRASED_EPOCHS
                 rows.save(partial / side)
                 scored[side] = {
                     "bytes": prepared.scored_bytes,

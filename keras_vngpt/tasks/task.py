@@ -3,6 +3,7 @@
 Importing this needs no TensorFlow: `--help` reads the settings.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Annotated, Literal
@@ -85,8 +86,8 @@ class Task(ABC):
         title: str, as people read it.
         prompt_format: "text" where the model continues texts, "request" where it answers.
         sample_tokens: int, the longest sample at an evaluation; `None` for no limit.
-        epochs, steps: pairs, the fewest and the most passes over the rows where no setting says
-            how many, and the steps that these are chosen for.
+        steps: pair of ints, the least and the most where no setting says how many passes; but for
+            the most, three passes are not too many.
         counts: str, what the data is counted in: "documents" or "requests".
         loss: static method `(head, hidden, target, weight, columns)` to a float32 scalar, a sum
             over a batch whose weights add up to 1; `columns` is every other column of the rows.
@@ -96,7 +97,7 @@ class Task(ABC):
     name = title = ""
     prompt_format = "text"
     sample_tokens = None
-    epochs, steps = (1, 1), (0, 1)
+    steps = 0, math.inf
     counts = "documents"
     loss = None
 
@@ -111,7 +112,8 @@ class Task(ABC):
         Returns:
             An object with `texts` (list of str, to train a tokenizer on), `prompts` (list of str,
             that are not trained on), `test` (list of `Conversation`), `system` (str, the text
-            before requests) and `turns` (int, how long conversations are).
+            before requests), `turns` (int, how long conversations are) and `tokenizer` (Path of
+            the one that the data is bound to, or `None`).
         """
 
     @abstractmethod

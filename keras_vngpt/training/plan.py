@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
+FEWEST_PASSES = 3  # over a large set, however many steps these are
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,9 +32,9 @@ class Plan:
     parts: int = 1
 
     @classmethod
-    def of(cls, rows, task, settings, passes=1, devices=1):
-        """The plan that a task and its settings make for rows that are so many passes."""
-        n_rows = len(rows) / passes
+    def of(cls, data, task, settings, devices=1):
+        """The plan that a task and its settings make for a `TaskData`."""
+        rows, n_rows = data.train, len(data.train) / data.passes
         parts = settings.gradient_accumulation_steps
         unit = parts * devices  # as many rows in each
         batch_size = unit * math.ceil(min(settings.batch_size, n_rows) / unit)
@@ -42,8 +44,8 @@ class Plan:
         elif settings.epochs:
             steps = math.ceil(settings.epochs * n_rows / batch_size)
         else:
-            fewest, most = (epochs * n_rows / batch_size for epochs in task.epochs)
-            steps = math.ceil(max(fewest, min(most, task.steps[1]), task.steps[0]))
+            fewest, most = (n * n_rows / batch_size for n in (FEWEST_PASSES, data.epochs))
+            steps = math.ceil(max(task.steps[0], min(most, max(task.steps[1], fewest))))
         # As many evaluations as asked, or up to half of them fewer, where that fits better.
         most = min(settings.evaluations, steps)
         epochs = min(

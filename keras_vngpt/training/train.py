@@ -1,7 +1,5 @@
 """The training loop: `model.fit` on the rows of a task, from the state that was saved last."""
 
-from functools import partial
-
 import keras
 
 from keras_vngpt.console import Progress, verbosity
@@ -51,15 +49,13 @@ def train(model, task, data, settings, run):
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
     """
     own = getattr(settings, task.name)
-    plan = Plan.of(data.train, task, own, data.passes, settings.devices)
+    plan = Plan.of(data, task, own, settings.devices)
     print_plan(task, plan, model)
     check_memory(task.name, model, plan)
     is_new = run.start_of(task.name, settings) is None
     recipe = make_recipe(model, task, data, plan, settings, is_new)
     head = family_of(model).head(model, fuse=fused)
 
-    rows = data.train, plan.batch_size, settings.seed
-    batches = partial(training_batches, *rows, mixture=data.mixture)  # of steps start, stop
     counter, interruption = StepCounter(plan.parts), Interruption()
     folder = run / "work" / task.name / "checkpoint"
     checkpoint = Checkpoint(
@@ -95,9 +91,11 @@ def train(model, task, data, settings, run):
                     last.on_epoch_end(epoch - 1, {})
                 elif step < plan.steps:
                     stop = (epoch + 1) * plan.steps_per_epoch
-                    soft = recipe.with_soft_share(batches(step, stop), step, plan.steps)
+                    rows = data.train, plan.batch_size, settings.seed
+                    batches = training_batches(*rows, step, stop, data.mixture)
+                    batches = recipe.with_soft_share(batches, step, plan.steps)
                     trainer.fit(
-                        normalized(soft, plan.parts),
+                        normalized(batches, plan.parts),
                         initial_epoch=epoch,
                         epochs=plan.steps // plan.steps_per_epoch,
                         steps_per_epoch=(stop - step) * plan.parts,
