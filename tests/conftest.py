@@ -30,7 +30,7 @@ SETTINGS = {
     "model": {"num_layers": 2, "hidden_dim": 64, "intermediate_dim": 128},
     "tokenizer": {"vocabulary_size": 600},
     "pretrain": {"sequence_length": 64, "batch_size": 8, "epochs": 1, "evaluations": 2},
-    "finetune": {"sequence_length": 64, "batch_size": 32, "epochs": 3, "evaluations": 2},
+    "finetune": {"sequence_length": 64, "batch_size": 32, "epochs": 1, "evaluations": 2},
 }
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {  # what each room may import beside the base and itself
     "exporting": {"generation", "families", "models"},
     "training": {"tasks", "families", "data", "models", "text", "generation"},
     "evaluation": {"generation", "families", "data", "models", "text"},
-    "samples": set(),
+    "samples": {"augmentation"},
 }
 
 

@@ -34,7 +34,9 @@ def executed(name, folder):
     """A notebook with its outputs, run in a folder."""
     notebook = read(name)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": folder}}).execute()
+    where = {"metadata": {"path": folder}}
+    # What was written over, such as a progress bar, is left out.
+    NotebookClient(notebook, timeout=3600, resources=where, coalesce_streams=True).execute()
     return notebook
 
 
@@ -50,12 +52,12 @@ def store(name):
 
 
 def _as_stored(output):
-    """An output without what was written over; `None` for a page, and for warnings."""
+    """An output, shortened; `None` for a whole page, and for warnings."""
     if output.output_type == "stream":
         if output.name != "stdout":
             return None
-        lines = [line.rstrip("\r").rpartition("\r")[2] for line in output.text.split("\n")]
-        lines = [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in lines]
+        lines = re.sub(r"\x1b\[\d*m", "", output.text).split("\n")  # without colours
+        lines = [line.rstrip() for line in lines]
         if len(lines) > FIRST + LAST:
             lines = [*lines[:FIRST], "...", *lines[-LAST:]]
         output.text = "\n".join(lines)

@@ -50,9 +50,10 @@ class Names:
         """
         first, *others = re.findall(r"[^\W\d_]+", text)[:3] or [""]
         capitals = [word[0].isupper() for word in others]
-        is_name = any(start == 0 and name[0].isupper() for start, _, name in self.find(text))
-        # "Văn Miếu", not "Chợ Bến Thành"
-        is_name |= capitals[:1] == [True] and capitals[1:] != [True]
+        starts = [start for start, _, name in self.find(text) if name[0].isupper()]
+        # "Văn Miếu", not "Chợ Bến Thành", nor "Vé Vinh" where Vinh is a name
+        is_two = capitals[:1] == [True] and capitals[1:] != [True]
+        is_name = 0 in starts or (is_two and len(first) + 1 not in starts)
         is_name |= not is_syllable(first) or (len(first) > 1 and not first[1:].islower())
         return text if is_name else text[:1].lower() + text[1:]
 

@@ -108,8 +108,8 @@ SWITCH_ON = (
 )
 SWITCH_OFF = (
     "tắt{help} {thing}",
-    "(tắt|ngắt|tắt bớt|dừng){help} {thing}",
-    "cho {thing} (tắt|nghỉ|ngừng|dừng)",
+    "(tắt|ngắt|tắt bớt){help} {thing}",
+    "cho {thing} (tắt|nghỉ)",
     "{thing} (thì|) tắt{help} (đi|)",
 )
 OPEN = (

@@ -1,8 +1,9 @@
 """How people type on a phone: without diacritics, in abbreviations, with slips of the finger."""
 
 import re
-import unicodedata
 from random import Random
+
+from keras_vngpt.augmentation.letters import without_diacritics
 
 SHORT_FORMS = {
     "không": ("ko", "k", "hok", "hông", "hong", "kh", "khum"),
@@ -56,12 +57,6 @@ _SOUNDS_ALIKE = (
 )
 
 
-def without_diacritics(text: str) -> str:
-    """As typed on a keyboard without Vietnamese: "Bật đèn" becomes "Bat den"."""
-    text = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
-    return unicodedata.normalize("NFC", "".join(c for c in text if not unicodedata.combining(c)))
-
-
 def with_short_forms(text: str, rng: Random, share: float = 0.7) -> str:
     """Some of the words in the short forms of chats."""
     return _SHORT.sub(
@@ -96,13 +91,13 @@ def with_slips(text: str, rng: Random, slips: int = 1) -> str:
     return text
 
 
-def typed(text: str, rng: Random, slips: bool = True) -> str:
-    """The text as one of many people would type it; a slip can leave a word that nobody can read.
+def typed(text: str, rng: Random, careful: bool = False) -> str:
+    """The text as one of many people would type it; who is careful leaves capitals out at most.
 
     Example:
         >>> typed("Bật đèn phòng khách nhé.", Random(1))
     """
-    draw = rng.random()
+    draw = rng.random() * (0.6 if careful else 1.0)
     if draw < 0.35:
         return text
     if draw < 0.61 or text[-1] == ")":
@@ -110,10 +105,10 @@ def typed(text: str, rng: Random, slips: bool = True) -> str:
     if draw < 0.71:
         return with_short_forms(text.lower().rstrip("?."), rng)
     if draw < 0.77:
-        return with_slips(text.lower(), rng) if slips else text.lower()
+        return with_slips(text.lower(), rng)
     if draw < 0.78:
         return text.upper()
     text = without_diacritics(with_short_forms(text, rng, rng.choice((0.0, 0.0, 0.6))))
-    if slips and rng.random() < 0.1:
+    if rng.random() < 0.1:
         text = with_slips(text, rng)
     return text.lower().replace(",", "") if rng.random() < 0.7 else text
