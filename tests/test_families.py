@@ -132,7 +132,7 @@ def test_a_preset_of_kerashub_goes_through_fit_evaluate_generate_and_export(pres
         name="other",
         init=str(preset),
         pretrain={"data": [str(text)], "epochs": 1, "clean": {"near": 0}, **common},
-        finetune={"data": [str(data)], "epochs": 2, **common},
+        finetune={"data": [str(data)], "epochs": 2, "test_share": 0.1, **common},
     )
     metrics = run.metrics
     assert metrics["pretrain.test_bits_per_byte"] > 0 and "finetune.exact_match" in metrics

@@ -267,6 +267,7 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
         init=str(run.folder),
         skip=["pretrain"],
         **{"finetune.data": [str(data)], "finetune.epochs": 1, "finetune.prompts": ["Số 3 là gì?"]},
+        **{"finetune.test_share": 0.1},
         **columns,
     )
     said = capsys.readouterr().out

@@ -46,7 +46,7 @@ class Thesaurus:
             n = next((n for n in sizes if folded(" ".join(words[:n])) in self.groups_of), 1)
             parts.append(" ".join(words[:n]))
             words = words[n:]
-        return parts
+        return parts or [text]
 
     def meanings(self, parts):
         """A set with what phrases that may stand for each other have in common."""

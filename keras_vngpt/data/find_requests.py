@@ -23,7 +23,7 @@ class Requests:
 
     Args:
         sides: dictionary by side, of lists of `Conversation`.
-        are_facts: bool, whether each request is a fact of its own: none of them is held out.
+        are_facts: bool, whether each request is a fact of its own and none is held out for that.
         before: optional `Requests`, what the user's files hold, where the sides have more.
         free: list of dictionaries, from `read_free_requests`.
     """
@@ -126,8 +126,9 @@ def find_requests(task, settings, faults):
     sides = {side: read(files, columns, side) for side, files in given.items() if files}
     by_column = {side: [i for i in items if i.side == side] for side in ("train", *HELD_OUT)}
     learned = by_column["train"] if settings.split_column else items
-    are_facts = are_single_facts(learned)
     shares = {side: getattr(settings, f"{side}_share") for side in HELD_OUT}
+    is_split = settings.split_column or any(share is not None for share in shares.values())
+    are_facts = not is_split and are_single_facts(items)
     default = 0.0 if are_facts else SHARE
     shares = {side: default if share is None else share for side, share in shares.items()}
     if settings.split_column and items:

@@ -1,13 +1,16 @@
 """Which requests a model refuses: from which certainty on, where it should, where it should not."""
 
+import itertools
+
 from keras_vngpt.text.refusal_text import is_refusal
 
 
 def calibrated(answers, sentence):
     """The certainty below which answers are better refused.
 
-    There the share of right answers that are refused and the share of wrong ones that are given,
-    those to strange requests among them, are the least together.
+    There the right answers that are refused and the wrong ones that are given, those to strange
+    requests among them, are the fewest together. Of several such places it is the lowest: what
+    people ask is less like the training than what is measured here.
 
     Args:
         answers: list of dictionaries, from `exact_match` without a refusal by certainty.
@@ -23,17 +26,13 @@ def calibrated(answers, sentence):
         0.7
     """
     given = [a for a in answers if not is_refusal(a["answer"], sentence)]
-    right, wrong = (
-        [a["certainty"] for a in given if a["correct"] == is_right] for is_right in (True, False)
-    )
-    places = sorted({0.0, *right, *wrong})
-    between = [0.0, *((a + b) / 2 for a, b in zip(places[1:], places[2:], strict=False))]
+    places = sorted({1.0, *(a["certainty"] for a in given)})
+    between = [0.0, *((a + b) / 2 for a, b in itertools.pairwise(places))]
 
-    def harm(below):
-        refused = sum(c < below for c in right) / max(1, len(right))
-        return refused + sum(c >= below for c in wrong) / max(1, len(wrong))
+    def mistakes(below):
+        return sum((a["certainty"] < below) == a["correct"] for a in given)
 
-    return min(between, key=harm)
+    return min(between, key=mistakes)
 
 
 def test_figures(answers, sentence):

@@ -15,7 +15,7 @@ from keras_vngpt.tasks.rephrased import with_rephrasings
 from keras_vngpt.tasks.task import PREVIEWED, Positive, Share, Task, TaskSettings
 
 FULL, REPLAY = 0.95, 0.1  # rows that are less full get text of this weight
-REPHRASED_EPOCHS = 5
+REPHRASED_EPOCHS = 1
 FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
 
 
@@ -33,17 +33,17 @@ class FinetuneSettings(TaskSettings):
     """JSONL files of requests in free words, each with a regular expression that accepts the right
     answers; with the samples' `data` the samples' own"""
     epochs: Positive | None = None
-    """passes over the rows; a part of a pass is fine; by default 20, or 5 where requests are
+    """passes over the rows; a part of a pass is fine; by default 20, or 1 where requests are
     rephrased, fewer (but 3) where those would be more than 3,000 steps, and 150 steps at least"""
     validation_share: Share | None = None
     """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
-    single facts: a small set of requests that have answers of their own. These are validated and
-    tested on rephrasings"""
+    single facts: up to 1,000 requests that have answers of their own, and no share that is set.
+    These are validated and tested on rephrasings"""
     test_share: Share | None = None
     """share of the data for the final figures, likewise"""
     rephrasings: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """other phrasings of each request that are learned too, made by the rules of `augment`; by
-    default 8,000 for all single facts together, and none for other sets"""
+    default 24,000 for all single facts together, and none for other sets"""
     unanswerable: Share | None = None
     """share of the requests that nothing in the data answers and that are answered by `refusal`:
     of many worlds, made from lines that ship; by default 0.25 beside single facts, else 0"""
@@ -73,8 +73,8 @@ class Finetune(Task):
             return found
         if found.are_facts:
             print(
-                f"{self.name}: single facts: what is held out of them is never learned. All are "
-                "learned; validation and test are on rephrasings, where no other share is set"
+                f"{self.name}: single facts: what is held out of them is never learned. So all are "
+                "learned, and validation and test are on rephrasings of them"
             )
         found = with_rephrasings(found, settings)
         if not found.sides["validation"]:

@@ -10,9 +10,9 @@ from keras_vngpt.augmentation.unanswerable import unanswerable_requests
 from keras_vngpt.data.splits import HELD_OUT
 from keras_vngpt.text.system_text import with_system
 
-LEARNED = 8_000  # phrasings of all requests of a small set together
+LEARNED = 24_000  # phrasings of all requests of a small set together, each learned once
 UNANSWERABLE = 0.25  # share of the requests
-REWORDED, ASKED = 12, 2  # neutral phrasings of a request: in all, and of each side held out
+REWORDED, ASKED = 12, 2  # neutral phrasings of a request: in all, and on each side held out
 
 
 def with_rephrasings(found, settings):
@@ -44,9 +44,10 @@ def with_rephrasings(found, settings):
             texts[side] = [phrasings[number * ASKED :][:ASKED] for phrasings in reworded]
     rough = RoughPhrasings(pairs, texts["train"], Thesaurus())
     strangers = {side: rough.strangers(r) for side, r in unanswerable_requests().items()}
-    for number, learned in enumerate(texts["train"]):
-        rest = range(wanted - len(learned))
-        learned += [rough.draw(number, strangers["train"], draw) for _ in rest]
+    for side, count in (("train", wanted), ("validation", 2 * ASKED)):
+        for number, phrasings in enumerate(texts.get(side, ())):
+            rest = range(count - len(phrasings))
+            phrasings += [rough.draw(number, strangers[side], draw) for _ in rest]
     sides = {}
     for side, own in found.sides.items():
         sides[side] = own = [*own, *_asked(known, texts.get(side, [[]] * len(known)))]
