@@ -9,7 +9,8 @@ from keras_vngpt.console import QuietImports
 # Read when TensorFlow is imported, which only happens when it is used. By itself it takes oneDNN
 # only on processors with instructions for neural networks; on others training takes twice as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX sets this, where it comes first
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 sys.meta_path.insert(0, QuietImports)
 
 _PLACES = {

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.machinery import PathFinder
 
 NOISY = ("tensorflow", "tensorflow_text")
-EVERY = 10  # seconds from one line to the next, where nobody watches
+EVERY = 8  # seconds from one line to the next, where nobody watches: never more than 15 with delays
 AT_ONCE = 0.5  # seconds from one look to the next
 
 

@@ -61,6 +61,15 @@ def test_a_hundred_pairs_become_a_thousand_distinct_valid_lines_of_all_kinds(shi
     assert "self-BLEU" in printed and "missing for balance" in printed
 
 
+def test_without_arguments_the_shipped_questions_are_asked_in_neutral_ways(tmp_path):
+    output = tmp_path / "a.jsonl"
+    assert keras_vngpt.augment(output=str(output))["lines"] == 1100
+    asked = [q for line, q in zip(lines_of(output), questions_of(output), strict=True)
+             if line["origin"] == "template"]  # fmt: skip
+    assert not any(re.search("sắp đi du lịch|chuyến đi|lên kế hoạch", q) for q in asked)
+    assert sum("Fansipan" in q for q in asked) > 10  # names are learned from the file
+
+
 def test_the_line_that_the_documents_show_is_one_of_the_output(shipped):
     page = (ROOT / "docs" / "augment.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^\{.*\"origin\".*$", page, re.M)
@@ -269,6 +278,7 @@ def test_an_answer_is_worded_in_other_ways_that_say_the_same(answers):
         ("Vé 30.000 đồng, mở từ 7 giờ.", "Vé 30.000 đồng."),
         ("Gọi chị Lan ở Huế.", "Gọi chị Mai ở Huế."),
         ("Gọi chị Lan ở Huế.", "Gọi chị Lan."),
+        ("Gọi chị Lan ở quầy.", "Gọi chị ở quầy."),
         ("Trẻ em không phải mua vé.", "Trẻ em phải mua vé."),
         ("Có ba gói thuốc.", "Có bốn gói thuốc."),
     ],
@@ -435,6 +445,15 @@ def test_templates_and_synonyms_of_the_user(tmp_path):
         without_diacritics=0,
     )  # fmt: skip
     assert set(questions_of(output)[1:]) == {"Alo, chợ Đông Ba ở đâu?", "Alo, chợ Đông Ba chỗ mô?"}
+
+
+def test_a_part_that_stands_twice_is_one_line(tmp_path):
+    synonyms = tmp_path / "s.yaml"
+    synonyms.write_text("parts: {x: .+}\norders: [{pattern: '{x} và {x}', to: ['{x}']}]")
+    with pytest.raises(UserError) as caught:
+        PhraseBook(shipped_files("templates"), [str(synonyms)], NAMES)
+    (line,) = caught.value.faults
+    assert line.startswith(f"{synonyms}: orders: '{{x}} và {{x}}': redefinition")
 
 
 # Mistakes and the report

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import shlex
-import sys
 from pathlib import Path
 
 from keras_vngpt.augmentation import report
@@ -20,6 +19,7 @@ from keras_vngpt.augmentation.rewording import Rewording
 from keras_vngpt.augmentation.settings import AugmentSettings
 from keras_vngpt.augmentation.user_files import read_lines, shipped
 from keras_vngpt.config import flatten, read_yaml, resolve
+from keras_vngpt.console import Progress
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
 from keras_vngpt.errors import UserError, with_hints
@@ -148,22 +148,18 @@ class Workshop:
 
     def add_variants(self):
         """Other phrasings of each question from templates and synonyms."""
-        from rich.console import Console
-        from rich.progress import track
-
-        settings = self.settings
+        settings, originals = self.settings, self.pairs.originals()
         rewording = Rewording(self.book, self.names, settings.teencode, settings.without_diacritics)
-        bar = track(
-            self.pairs.originals(), "variants", console=Console(stderr=True), transient=True,
-            disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        for pair in bar:
-            left = settings.variants
-            for text, _ in rewording.phrasings(pair.question, settings.seed):
-                if not left:
-                    break
-                left -= self.pairs.add(dataclasses.replace(pair, question=text, origin="template"))
-            self.pairs.dropped["variants that templates and synonyms could not make"] += left
+        with Progress("rephrasing", len(originals), "questions") as progress:
+            for pair in originals:
+                left = settings.variants
+                for text, _ in rewording.phrasings(pair.question, settings.seed):
+                    if not left:
+                        break
+                    new = dataclasses.replace(pair, question=text, origin="template")
+                    left -= self.pairs.add(new)
+                self.pairs.dropped["variants that templates and synonyms could not make"] += left
+                progress.add()
 
     def ask_language_model(self):
         """Other phrasings and wordings from a language model, those of use."""

@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from keras_vngpt.augmentation.letters import is_syllable, key, without_diacritics
 from keras_vngpt.augmentation.pair_cleaning import clean, clean_question, sentences
 from keras_vngpt.augmentation.same_facts import same_facts, same_numbers_and_names
+from keras_vngpt.console import Progress
 from keras_vngpt.errors import UserError, needs_extra
 from keras_vngpt.files import atomic_write
 
@@ -72,16 +70,12 @@ def rephrase(asked, settings, cache):
     asker = _Asker(settings, Path(cache))
     texts = [None] * len(asked)
     pool = ThreadPoolExecutor(settings.concurrency)
-    columns = (
-        TextColumn("language model"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
     try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=len(asked))
+        with Progress("language model", len(asked), "answers") as progress:
             places = {pool.submit(asker.ask, *what): i for i, what in enumerate(asked)}
             for done in as_completed(places):
                 texts[places[done]] = done.result()
-                bar.advance(task)
+                progress.add()
     finally:
         asker.is_stopped = True  # what waits its turn, after a fault or Ctrl-C, is not sent
         pool.shutdown(cancel_futures=True)

@@ -143,10 +143,14 @@ class PhraseBook:
         self._orders = []
         for path, file in reversed(files):  # what is made for the subject comes first
             for order in file.orders:
-                patterns = [
-                    compiled(_PART.sub(lambda m: _part(m, parts), text), names)
-                    for text in order.pattern
-                ]
+                try:
+                    patterns = [
+                        compiled(_PART.sub(lambda m: _part(m, parts), text), names)
+                        for text in order.pattern
+                    ]
+                except re.error as error:  # such as a part that stands in it twice
+                    faults.append(f"{path}: orders: {order.pattern[0]!r}: {error}")
+                    continue
                 for text in (*order.to, *order.noun, *order.answer):
                     if not all(_goes_with(text, pattern) for pattern in patterns):
                         faults.append(

@@ -3,7 +3,7 @@
 PRESETS = {
     # About 1, 4, 15 and 124 million parameters with the vocabulary that goes with each.
     "nano": dict(
-        vocabulary_size=1_024, num_layers=4, num_heads=2, hidden_dim=128, intermediate_dim=352
+        vocabulary_size=2_048, num_layers=4, num_heads=2, hidden_dim=128, intermediate_dim=352
     ),
     "tiny": dict(
         vocabulary_size=12_288, num_layers=4, num_heads=3, hidden_dim=192, intermediate_dim=512
