@@ -11,6 +11,7 @@ from keras_vngpt.errors import UserError
 
 SAMPLES = ["samples:home_train.jsonl"]
 MOST_ASKED = 100  # of the requests that were trained on
+WORDED = 3_000  # tokens, of which most are syllables
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
 FEW = 0.01  # of the conversations are as long: such a length is not learned
@@ -38,6 +39,11 @@ class Requests:
     def own(self):
         """What the user's files hold."""
         return self.before or self
+
+    @property
+    def vocabulary_size(self):
+        """Tokens that are wanted at least: syllables as a whole, where single ones tell apart."""
+        return WORDED if self.are_facts else 0
 
     @property
     def asked(self):

@@ -140,6 +140,7 @@ def prepare_tokenizer(settings, found, store):
     own = settings.tokenizer
     texts = [text for of_task in found.values() for text in of_task.texts]
     default_size = PRESETS[settings.model.preset]["vocabulary_size"]
+    default_size = max(default_size, *(getattr(f, "vocabulary_size", 0) for f in found.values()))
     folder = store / f"tokenizer-{fingerprint(texts, vars(own), default_size)}"
     if folder.is_dir():
         try:

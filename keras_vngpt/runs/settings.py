@@ -35,7 +35,8 @@ GONE = ("short_sequences", "keep_checkpoints", "validation_rows")
 @settings
 class TokenizerSettings:
     vocabulary_size: Annotated[int, Field(ge=300, le=2**20)] | None = None
-    """tokens; by default the model preset's, or fewer where the text supports fewer"""
+    """tokens; by default the model preset's, 3,000 at least for single facts, or fewer where the
+    text supports fewer"""
     kind: Literal["bpe", "unigram"] = "bpe"
     """the SentencePiece algorithm"""
     tone_placement: Literal["auto", "old", "new"] = "auto"

@@ -37,6 +37,7 @@ from keras_vngpt.samples.typing_noise import typed
 
 HERE = Path(__file__).resolve().parent
 TALK = yaml.safe_load((HERE / "home_talk.yaml").read_text("utf-8"))
+TIMES_REFUSED = 4
 # How many examples of each kind there are beside the plain commands.
 MORE = {
     "every device": 1000,
@@ -566,7 +567,11 @@ def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
 
 
 def every_value(examples: Iterable[Example], seed: int = 0) -> list[Example]:
-    """Return one example more for each value of each limited combination among ``examples``."""
+    """Return more examples for each value of each limited combination among ``examples``.
+
+    A value that is refused is shown several times: in a room where it is never shown, a model would
+    else rather do with it what is done with all the others.
+    """
     known = {_key(example) for example in examples}
     more = {}
     for key in dict.fromkeys(example.combination for example in examples):
@@ -574,7 +579,8 @@ def every_value(examples: Iterable[Example], seed: int = 0) -> list[Example]:
         if combination.action not in LIMITED:
             continue
         rng = Random(f"{seed}/{key}/values")
-        for value in (value for pool in ACTIONS[combination.action].values for value in pool):
+        times = TIMES_REFUSED if combination.action.startswith("quá") else 1
+        for value in (v for pool in ACTIONS[combination.action].values for v in pool * times):
             example = _command(combination, rng, value)
             while _key(example) in known or _key(example) in more:
                 example = _command(combination, rng, value)

@@ -43,7 +43,7 @@ class FinetuneSettings(TaskSettings):
     """share of the data for the final figures, likewise"""
     rephrasings: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """other phrasings of each request that are learned too, made by the rules of `augment`; by
-    default 24,000 for all single facts together, and none for other sets"""
+    default 40,000 for all single facts together, and none for other sets"""
     unanswerable: Share | None = None
     """share of the requests that nothing in the data answers and that are answered by `refusal`:
     of many worlds, made from lines that ship; by default 0.25 beside single facts, else 0"""

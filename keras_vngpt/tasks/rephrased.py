@@ -10,7 +10,7 @@ from keras_vngpt.augmentation.unanswerable import unanswerable_requests
 from keras_vngpt.data.splits import HELD_OUT
 from keras_vngpt.text.system_text import with_system
 
-LEARNED = 24_000  # phrasings of all requests of a small set together, each learned once
+LEARNED = 40_000  # phrasings of all requests of a small set together, each learned once
 UNANSWERABLE = 0.25  # share of the requests
 REWORDED, ASKED = 12, 2  # neutral phrasings of a request: in all, and on each side held out
 
