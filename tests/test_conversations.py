@@ -212,12 +212,14 @@ def test_a_run_learns_system_text_and_turns_and_all_verbs_agree(tmp_path):
         for i in range(40)
     ]
     data = write_conversations(tmp_path / "a.jsonl", rows)
+    test = [(SYSTEM, f"Quạt số {i} thế nào?", f"Quạt {i} tắt") for i in range(5)]
+    test = write_conversations(tmp_path / "test.jsonl", test)
     run = keras_vngpt.fit(
         folder=str(tmp_path),
         name="home",
         skip=["pretrain"],
         **{name: SETTINGS[name] for name in ("model",)},
-        finetune={"data": [data], "epochs": 20, "evaluations": 1, "test_share": 0.2},
+        finetune={"data": [data], "test_data": [test], "epochs": 20, "evaluations": 1},
     )
     for path in (run.folder, run / "finetune", run / "export" / "1"):
         generator = load_generator(path)
@@ -229,5 +231,5 @@ def test_a_run_learns_system_text_and_turns_and_all_verbs_agree(tmp_path):
     told = verb("chat", run.folder, text=f"{question}\n\n")
     assert told.stdout.startswith("The model sees 1 earlier turn, as it learned to.")
     assert f"> {question}\n{answer}\n" in told.stdout
-    figures = keras_vngpt.evaluate(run, data=[str(run / "work/finetune/test.jsonl")])
+    figures = keras_vngpt.evaluate(run, data=[test])
     assert figures["exact_match"] == run.metrics["finetune.exact_match"]
