@@ -12,6 +12,7 @@ Run as a script to write ``home_train.jsonl`` and ``home_test.jsonl`` beside thi
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -37,20 +38,21 @@ from keras_vngpt.samples.typing_noise import typed
 
 HERE = Path(__file__).resolve().parent
 TALK = yaml.safe_load((HERE / "home_talk.yaml").read_text("utf-8"))
-TIMES_REFUSED = 4
+TIMES_REFUSED = 3
+LEAST_SHOWN = 72  # training commands of a device and an action, in however many rooms
 # How many examples of each kind there are beside the plain commands.
 MORE = {
-    "every device": 1000,
-    "two actions": 2300,
-    "no room": 1800,
-    "no device": 300,
-    "taken back": 2200,
-    "not there": 1200,
-    "unlisted device": 1400,
-    "unknown ability": 900,
-    "talk": 1800,
-    "another world": 3000,
-    "turns": 2600,
+    "every device": 800,
+    "two actions": 1800,
+    "no room": 2000,
+    "no device": 250,
+    "taken back": 1600,
+    "not there": 900,
+    "unlisted device": 900,
+    "unknown ability": 700,
+    "talk": 1300,
+    "another world": 2000,
+    "turns": 2000,
 }
 
 
@@ -377,12 +379,13 @@ def _asked_back(combination: Combination, value: Spellings) -> str:
 
 def _no_room(rng: Random, allowed: list[Combination]) -> Example:
     combination = rng.choice(allowed)
-    while not ACTIONS[combination.action].response.startswith(("Đã", "Sẽ", "Để")):
-        combination = rng.choice(allowed)
     value = _value(combination.action, rng)
     is_question = ACTIONS[combination.action].is_question
     request = _framed(_core(combination, rng, value, ""), rng, is_question)
-    answer = _asked_back(combination, value)
+    if ACTIONS[combination.action].response.startswith(("Đã", "Sẽ", "Để")):
+        answer = _asked_back(combination, value)
+    else:  # it cannot be done in any room
+        answer = _answer(combination, value, combination.device)
     return Example(((_sentence(request, rng), answer),), f"no room/{combination.action}")
 
 
@@ -549,17 +552,20 @@ def _key(example: Example) -> tuple[str, ...]:
 def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
     """Return ``phrasings`` commands of every combination, twice as many where it is refused.
 
-    What is held out is typed with care: it tests what was understood, not how well slips are read.
+    A device that is left with an action in few rooms has more of them there. What is held out is typed with care: it tests what was understood, not how well slips are read.
 
     The draws of a combination depend on the seed and on that combination alone, save that a
     text already taken is drawn again.
     """
     examples = {_key(REFERENCE): REFERENCE}
     held_out = held_out_combinations(seed)
+    shown = Counter((c.device, c.action) for c in combinations() if c not in held_out)
     for combination in combinations():
         rng = Random(f"{seed}/{combination.key}")
-        missing = phrasings - (combination.key == REFERENCE.combination)
-        missing += phrasings * combination.action.startswith(("không", "quá"))
+        missing = phrasings * (1 + combination.action.startswith(("không", "quá")))
+        if combination not in held_out:
+            least = math.ceil(LEAST_SHOWN / shown[combination.device, combination.action])
+            missing = max(missing, least) - (combination.key == REFERENCE.combination)
         while missing > 0:
             example = _command(combination, rng, careful=combination in held_out)
             missing -= examples.setdefault(_key(example), example) is example
