@@ -552,7 +552,8 @@ def _key(example: Example) -> tuple[str, ...]:
 def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
     """Return ``phrasings`` commands of every combination, twice as many where it is refused.
 
-    A device that is left with an action in few rooms has more of them there. What is held out is typed with care: it tests what was understood, not how well slips are read.
+    A device that is left with an action in few rooms has more of them there. What is held out is
+    typed with care: it tests what was understood, not how well slips are read.
 
     The draws of a combination depend on the seed and on that combination alone, save that a
     text already taken is drawn again.
