@@ -71,7 +71,7 @@ def test_folders_and_globs_and_documents(tmp_path):
         ("a.jsonl", '{"request": 1, "response": "b"}\n', ":1: request must be text, is 1"),
         ("a.jsonl", '["a"]\n', ":1: needs an object"),
         ("a.jsonl", '{"messages": [{"role": "user", "content": "a"}]}\n', ":1: messages must be"),
-        ("a.csv", "question,answer\na,b\n", ':1: missing column: needs "request"'),
+        ("a.csv", "hoi,dap\na,b\n", ':1: missing column: needs "request"'),
         ("a.csv", 'request,response\na,b\nc,""\n', ":3: empty response"),
         ("a.csv", 'request,response\na,"b\n', ":2: not valid CSV"),
         ("a.csv", "request,response\n", ": no line with a request"),

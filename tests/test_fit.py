@@ -266,13 +266,13 @@ def test_finetuning_an_earlier_run_inherits_and_says_so(run, tmp_path, capsys):
         name="more",
         init=str(run.folder),
         skip=["pretrain"],
-        **{"finetune.data": [str(data)], "finetune.epochs": 1, "finetune.prompts": ["Số 3 là gì?"]},
+        **{"finetune.data": [str(data)], "finetune.epochs": 2, "finetune.prompts": ["Số 3 là gì?"]},
         **{"finetune.test_share": 0.1},
         **columns,
     )
     said = capsys.readouterr().out
     assert "model.hidden_dim 64" in said.partition("other than by default:")[2]
-    assert "  finetune.epochs 1 (there 3" in said
+    assert "  finetune.epochs 2 (there 1" in said
     assert more.metrics["finetune.exact_match"] < 0.5 and "held out is never learned" in said
     assert keras_vngpt.evaluate(more, data=[str(data)])["requests"] == 60
     with pytest.raises(UserError, match="missing column: .* --request_column and"):

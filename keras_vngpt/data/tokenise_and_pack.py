@@ -136,5 +136,5 @@ def tokenise(conversations, tokenizer):
         flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
         ids = tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False)
     else:
-        ids = tokenizer(texts)
+        ids = tokenizer(tf.constant(texts))
     return tf.RaggedTensor.from_row_lengths(ids, np.array([len(turns) for turns in conversations]))

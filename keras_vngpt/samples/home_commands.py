@@ -38,8 +38,8 @@ from keras_vngpt.samples.typing_noise import typed
 
 HERE = Path(__file__).resolve().parent
 TALK = yaml.safe_load((HERE / "home_talk.yaml").read_text("utf-8"))
-TIMES_REFUSED = 3
-LEAST_SHOWN = 72  # training commands of a device and an action, in however many rooms
+TIMES_REFUSED = 2
+LEAST_DONE, LEAST_REFUSED = 48, 140  # commands of a device and an action, in however many rooms
 # How many examples of each kind there are beside the plain commands.
 MORE = {
     "every device": 800,
@@ -563,9 +563,11 @@ def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
     shown = Counter((c.device, c.action) for c in combinations() if c not in held_out)
     for combination in combinations():
         rng = Random(f"{seed}/{combination.key}")
-        missing = phrasings * (1 + combination.action.startswith(("không", "quá")))
+        is_refused = combination.action.startswith(("không", "quá"))
+        missing = phrasings * (1 + is_refused)
         if combination not in held_out:
-            least = math.ceil(LEAST_SHOWN / shown[combination.device, combination.action])
+            least = LEAST_REFUSED if is_refused else LEAST_DONE
+            least = math.ceil(least / shown[combination.device, combination.action])
             missing = max(missing, least) - (combination.key == REFERENCE.combination)
         while missing > 0:
             example = _command(combination, rng, careful=combination in held_out)
