@@ -136,5 +136,7 @@ def tokenise(conversations, tokenizer):
         flat = np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum())
         ids = tf.RaggedTensor.from_row_lengths(flat, sizes, validate=False)
     else:
-        ids = tokenizer(tf.constant(texts))
+        ids = tokenizer(texts)  # some of KerasHub's give lists, others a ragged tensor
+        ids = ids.to_list() if isinstance(ids, tf.RaggedTensor) else ids
+        ids = tf.ragged.constant(ids, tf.int32, ragged_rank=1)
     return tf.RaggedTensor.from_row_lengths(ids, np.array([len(turns) for turns in conversations]))
