@@ -40,6 +40,7 @@ HERE = Path(__file__).resolve().parent
 TALK = yaml.safe_load((HERE / "home_talk.yaml").read_text("utf-8"))
 TIMES_REFUSED = 2
 LEAST_DONE, LEAST_REFUSED = 48, 140  # commands of a device and an action, in however many rooms
+LEAST_PLACED = 72  # commands of a device in a room, of however many actions
 # How many examples of each kind there are beside the plain commands.
 MORE = {
     "every device": 800,
@@ -552,7 +553,8 @@ def _key(example: Example) -> tuple[str, ...]:
 def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
     """Return ``phrasings`` commands of every combination, twice as many where it is refused.
 
-    A device that is left with an action in few rooms has more of them there. What is held out is
+    A device that is left with an action in few rooms, or in a room with few actions, has more of
+    them there. What is held out is
     typed with care: it tests what was understood, not how well slips are read.
 
     The draws of a combination depend on the seed and on that combination alone, save that a
@@ -560,7 +562,9 @@ def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
     """
     examples = {_key(REFERENCE): REFERENCE}
     held_out = held_out_combinations(seed)
-    shown = Counter((c.device, c.action) for c in combinations() if c not in held_out)
+    trained = [combination for combination in combinations() if combination not in held_out]
+    shown = Counter((c.device, c.action) for c in trained)
+    placed = Counter((c.device, c.room) for c in trained)
     for combination in combinations():
         rng = Random(f"{seed}/{combination.key}")
         is_refused = combination.action.startswith(("không", "quá"))
@@ -568,7 +572,8 @@ def generate(seed: int = 0, phrasings: int = 12) -> list[Example]:
         if combination not in held_out:
             least = LEAST_REFUSED if is_refused else LEAST_DONE
             least = math.ceil(least / shown[combination.device, combination.action])
-            missing = max(missing, least) - (combination.key == REFERENCE.combination)
+            there = math.ceil(LEAST_PLACED / placed[combination.device, combination.room])
+            missing = max(missing, least, there) - (combination.key == REFERENCE.combination)
         while missing > 0:
             example = _command(combination, rng, careful=combination in held_out)
             missing -= examples.setdefault(_key(example), example) is example

@@ -382,7 +382,7 @@ DEVICE_NAMES = {
     "rèm": ("rèm cửa", "màn cửa", "cái rèm"),
     "cửa sổ": ("cửa sổ", "cánh cửa sổ"),
     "cửa": ("cánh cửa", "cửa ra vào"),
-    "cửa cuốn": ("cửa cuốn", "cửa kéo"),
+    "cửa cuốn": ("cửa cuốn", "cửa cuốn điện"),
     "cổng": ("cửa cổng", "cánh cổng"),
     "mái che": ("mái hiên", "bạt che", "mái che"),
     "màn chiếu": ("màn chiếu", "phông chiếu"),
