@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,7 @@ def test_an_interrupted_run_may_go_on_in_another_number_of_parts(tmp_path, monke
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoint.Checkpoint, "is_evaluation_due", interrupt)
+        patch.setattr(checkpoint, "SHARE", math.inf)  # a state is written, however slow the disk
         keras_vngpt.fit(folder=str(tmp_path), name="cut", **PRETRAIN_ALONE)
     own = {**PRETRAIN_ALONE["pretrain"], "gradient_accumulation_steps": 2}
     cut = keras_vngpt.fit(folder=str(tmp_path), name="cut", **PRETRAIN_ALONE | {"pretrain": own})
