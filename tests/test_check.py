@@ -4,7 +4,7 @@ import pytest
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.find_requests import Requests
-from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.runs.check import contradictions, duplicates, first_cut, unanswerable
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import FitSettings, resolve_settings

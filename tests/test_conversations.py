@@ -10,7 +10,7 @@ from conftest import PROMPTS, SETTINGS, make_model, verb
 import keras_vngpt
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.find_requests import find_requests
-from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.evaluation.exact_match import exact_match
 from keras_vngpt.exporting.saved_model import save_generator
 from keras_vngpt.generation import chat as chatting

@@ -11,7 +11,7 @@ from hub_models import make_gpt2, make_qwen3
 
 import keras_vngpt
 from keras_vngpt.data.pipeline import evaluation_batches
-from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 from keras_vngpt.errors import UserError
 from keras_vngpt.families import FAMILIES, family_of, family_of_preset

@@ -12,7 +12,7 @@ from keras_vngpt.augmentation.rough_phrasings import RoughPhrasings, Thesaurus
 from keras_vngpt.augmentation.unanswerable import unanswerable_requests
 from keras_vngpt.data.find_requests import are_single_facts
 from keras_vngpt.data.prepared_rows import TaskData
-from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.evaluation.refusals import calibrated
 from keras_vngpt.evaluation.refusals import test_figures as figures_of
 from keras_vngpt.exporting.saved_model import save_generator

@@ -83,7 +83,9 @@ def head(dtype, positions=50, hidden_dim=8, vocabulary_size=30):
     hidden = ops.cast(RNG.normal(size=(positions, hidden_dim)), dtype)
     embeddings = ops.cast(RNG.normal(size=(vocabulary_size, hidden_dim)), dtype)
     target = RNG.integers(0, vocabulary_size, positions)
-    return hidden, embeddings, target, RNG.random(positions).astype("float32")
+    weight = RNG.random(positions).astype("float32")
+    weight[RNG.random(positions) < 0.5] = 0  # as the positions of requests
+    return hidden, embeddings, target, weight
 
 
 def gradients(loss, *arguments):

@@ -2,6 +2,7 @@
 
 import re
 
+from keras_vngpt.data.file_summary import FileSummary
 from keras_vngpt.data.formats import read_records
 from keras_vngpt.data.sources import find_sources
 from keras_vngpt.errors import UserError
@@ -27,7 +28,7 @@ def read_free_requests(patterns):
     """
     items, faults = [], []
     for path in (p for s in find_sources(patterns, faults, (".jsonl",)) for p in s.paths):
-        for place, record in read_records(path, faults):
+        for place, record in read_records(path, faults, FileSummary(path)):
             try:
                 requests = record.get("requests") or [record["request"]]
                 re.compile(accept := record["accept"])

@@ -1,81 +1,25 @@
-"""Records to documents and conversations, every fault named by file and line."""
+"""Files to documents and conversations, every fault named by file and line."""
 
-import json
-import unicodedata
-from dataclasses import dataclass
-
-from keras_vngpt.data.cleaning import without_control
+from keras_vngpt.data.file_summary import FileSummary
 from keras_vngpt.data.formats import read_records
+from keras_vngpt.data.records import (
+    Columns,
+    Conversation,
+    MissingColumn,
+    group_of,
+    side_of_record,
+    text_of,
+    turns_of,
+)
 from keras_vngpt.data.sources import TABLES, TFDS, find_sources, kind
-from keras_vngpt.data.splits import SIDES
 from keras_vngpt.errors import UserError
-from keras_vngpt.text.system_text import with_system, without_system
 
-SHOWN = 12  # names of columns in a message
 COLUMN_HINTS = {  # of verbs with these settings
     'needs "request" and "response" or': "; --request_column and --response_column name others"
 }
-COLUMN_NAMES = (("request", "response"), ("prompt", "completion"), ("question", "answer"))
-SIDE_NAMES = {side: side for side in SIDES} | {
-    "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
-}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Conversation:
-    """Requests with their responses, turn by turn.
-
-    Args:
-        prompts: tuple of str; a system text stands before the first, separated by a newline.
-        responses: tuple of str, as many.
-        source: "file:line".
-        group: str, what a split keeps together; "" for the request by itself.
-        system: str, the system text that the first prompt begins with, if any.
-        side: str, the side of a split that its column names, if there is one.
-    """
-
-    prompts: tuple
-    responses: tuple
-    source: str
-    group: str = ""
-    system: str = ""
-    side: str = ""
-
-    @property
-    def key(self):
-        """What a split hashes."""
-        return self.group or self.asked[-1]
-
-    @property
-    def requests(self):
-        """The prompts without the system text."""
-        first, *rest = self.prompts
-        return (without_system(self.system, first), *rest)
-
-    @property
-    def asked(self):
-        """The prompts in one form of Unicode."""
-        return tuple(unicodedata.normalize("NFC", prompt) for prompt in self.prompts)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table, or the names of a JSON object, that hold what is learned.
-
-    Args:
-        text: of a document.
-        request: of a request; by default "request" or "prompt".
-        response: of a response; by default "response" or "completion".
-        split: of the side that a record belongs to: "train", "validation" or "test".
-    """
-
-    text: str = "text"
-    request: str | None = None
-    response: str | None = None
-    split: str | None = None
-
-
-def stream_documents(source, faults, columns=Columns()):  # noqa: B008
+def stream_documents(source, faults, columns=Columns(), summaries=None):  # noqa: B008
     """The documents of a source, one after another.
 
     Args:
@@ -83,6 +27,7 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
         faults: list, that gets a line for everything that is broken.
         columns: `Columns`, of the text in JSONL, CSV, TSV, Parquet and TFDS, and of the side of
             a split.
+        summaries: optional list, that gets a `FileSummary` of each file.
 
     Yields:
         str.
@@ -91,12 +36,12 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
         >>> for document in stream_documents(Source("a", (Path("a.parquet"),)), faults): ...
     """
     for path in source.paths:
-        n_records, n_faults = 0, len(faults)
-        for place, record in read_records(path, faults):
-            n_records += 1
+        summary, n_faults = FileSummary(path), len(faults)
+        for place, record in read_records(path, faults, summary):
+            summary.rows += 1
             try:
-                text = _text(record, columns.text if kind(path) in (*TABLES, TFDS) else "text")
-                is_meant = source.side is None or source.side == _side(record, columns)
+                text = text_of(record, columns.text if kind(path) in (*TABLES, TFDS) else "text")
+                is_meant = source.side is None or source.side == side_of_record(record, columns)
             except ValueError as fault:
                 faults.append(f"{place}: {fault}")
                 if isinstance(fault, MissingColumn) and kind(path) != ".jsonl":
@@ -104,8 +49,10 @@ def stream_documents(source, faults, columns=Columns()):  # noqa: B008
             else:
                 if is_meant and text.strip():
                     yield text
-        if not n_records and len(faults) == n_faults:
+        if not summary.rows and len(faults) == n_faults:
             faults.append(f"{path}: no document in it")
+        if summaries is not None:
+            summaries.append(summary)
 
 
 def read_documents(patterns, column="text"):
@@ -133,7 +80,7 @@ def read_documents(patterns, column="text"):
     return documents
 
 
-def read_conversations(patterns, columns=Columns()):  # noqa: B008
+def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B008
     """Read requests with their responses from JSONL, CSV, TSV, Parquet and TFDS data sets.
 
     A record has `request` and `response`, or `prompt` and `completion`, or what `columns` names;
@@ -143,6 +90,7 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
     Args:
         patterns: list of str, as for `find_sources`.
         columns: `Columns`.
+        summaries: optional list, that gets a `FileSummary` of each file.
 
     Returns:
         list of `Conversation`.
@@ -156,11 +104,12 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
     conversations, faults = [], []
     sources = find_sources(patterns, faults, TABLES)
     for path in (path for source in sources for path in source.paths):
-        n_before = len(conversations) + len(faults)
-        for place, record in read_records(path, faults):
+        summary, n_before = FileSummary(path), len(conversations) + len(faults)
+        for place, record in read_records(path, faults, summary):
+            summary.rows += 1
             try:
-                prompts, responses, system = _turns(record, columns)
-                group, side = _group(record), _side(record, columns)
+                prompts, responses, system = turns_of(record, columns)
+                group, side = group_of(record), side_of_record(record, columns)
                 conversations.append(Conversation(prompts, responses, place, group, system, side))
             except MissingColumn as fault:
                 if kind(path) == ".jsonl":
@@ -173,116 +122,8 @@ def read_conversations(patterns, columns=Columns()):  # noqa: B008
                 faults.append(f"{place}: {fault}")
         if len(conversations) + len(faults) == n_before:
             faults.append(f"{path}: no line with a request and a response")
+        if summaries is not None:
+            summaries.append(summary)
     if faults:
         raise UserError(faults)
     return conversations
-
-
-class MissingColumn(ValueError):
-    """A record without the columns that are needed."""
-
-
-def _text(record, name):
-    """The text of a record; a `ValueError` says what is wrong with it."""
-    if not isinstance(record, dict) or name not in record:
-        has = _names(record) if isinstance(record, dict) else _excerpt(record)
-        raise MissingColumn(f'needs text in "{name}", has {has}')
-    if not isinstance(record[name], str):
-        raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
-    if _is_half(record[name]):
-        raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
-    return record[name]
-
-
-def _turns(record, columns):
-    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
-    if not isinstance(record, dict):
-        raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
-    pairs = COLUMN_NAMES
-    if columns.request or columns.response:
-        pairs = ((columns.request or "request", columns.response or "response"),)
-    for request, response in pairs:
-        if request in record and response in record:
-            return (
-                (_filled(record[request], request),),
-                (_filled(record[response], response),),
-                "",
-            )
-    if "messages" in record:
-        return _message_turns(record["messages"])
-    needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
-    raise MissingColumn(f'missing column: needs {needed} or "messages"; has {_names(record)}')
-
-
-def _message_turns(messages):
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-        raise ValueError("messages must be a list of objects with role and content")
-    messages = list(messages)
-    system = ""
-    if messages and messages[0].get("role") == "system":
-        system = _filled(messages.pop(0).get("content"), "system message")
-    roles = [m.get("role") for m in messages]
-    if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise ValueError(
-            "messages must be user and assistant in turn, after an optional system; "
-            f"roles are {', '.join(map(str, roles)) or 'none'}"
-        )
-    contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
-    contents[0] = with_system(system, contents[0])
-    return tuple(contents[::2]), tuple(contents[1::2]), system
-
-
-def _group(record):
-    """What the record is kept together with; numbers are names too."""
-    group = record.get("group")
-    if isinstance(group, int):
-        group = str(group)
-    if group is None or group == "":  # an empty cell of a CSV
-        return ""
-    return _filled(group, "group")
-
-
-def _side(record, columns):
-    """The side of a split that a record belongs to; "" where no column says so."""
-    if columns.split is None:
-        return ""
-    if columns.split not in record:
-        raise MissingColumn(
-            f'missing column: needs "{columns.split}" (train, validation or test); '
-            f"has {_names(record)}"
-        )
-    side = record[columns.split]
-    name = SIDE_NAMES.get(side.strip().lower()) if isinstance(side, str) else None
-    if name is None:
-        raise ValueError(f"{columns.split} must be train, validation or test, is {_excerpt(side)}")
-    return name
-
-
-def _filled(value, name):
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, is {_excerpt(value)}")
-    if not without_control(value).strip():
-        raise ValueError(f"empty {name}")
-    if _is_half(value):
-        raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
-    return value.strip()
-
-
-def _names(record):
-    """The first names in a record, for a message."""
-    names = [str(name) for name in record]
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return ", ".join([*names[:SHOWN], *more]) or "nothing"
-
-
-def _is_half(text):
-    """Whether there is half a surrogate pair in a text: JSON can spell it, UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _excerpt(value):
-    return json.dumps(value, default=str, ensure_ascii=False)[:40]

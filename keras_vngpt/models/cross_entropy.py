@@ -22,7 +22,8 @@ def chunked_cross_entropy(
     """The weighted cross-entropy of a tied head, summed, without all logits at once.
 
     The gradients are computed together with the loss, chunk by chunk of the positions, so that
-    nothing of the size [positions, vocabulary_size] is kept for the way back.
+    nothing of the size [positions, vocabulary_size] is kept for the way back. Positions that carry
+    no weight, such as those of requests, come last, and their chunks are not computed.
 
     With soft targets the gradients are those of the cross-entropy to a distribution, of which each
     target has what the others leave; the loss that is returned stays that of the targets alone,
@@ -55,24 +56,38 @@ def chunked_cross_entropy(
     target = ops.cast(target, "int32")
     weight = ops.cast(weight, "float32")
     # Gradients are kept relative to the largest weight: those of 1/2048 would be 0 in float16.
-    largest_weight = ops.maximum(ops.max(weight), 1e-30)
+    largest_weight = ops.maximum(ops.max(ops.abs(weight)), 1e-30)
     weight = weight / largest_weight
 
     softmax = fuse(loss_of_logits)
+    index = ops.arange(positions)
+    order = ops.argsort(ops.where(weight != 0, index, index + positions))
+    target, weight = ops.take(target, order), ops.take(weight, order)
+    soft = soft and [ops.take(x, order, axis=0) for x in soft]
 
     @ops.custom_gradient
     def total_loss(hidden, embeddings):
-        loss, to_hidden, to_embeddings = 0.0, [], 0.0
+        loss, to_hidden = ops.zeros((), "float32"), []
+        to_embeddings = ops.zeros(embeddings.shape, "float32")
+        rows = ops.take(hidden, order, axis=0)
         for start in range(0, positions, size):
             chunk = slice(start, min(start + size, positions))
-            logits = ops.matmul(hidden[chunk], ops.transpose(embeddings))
-            moved = soft and moved_shares(target[chunk], *(x[chunk] for x in soft), logits.shape[1])
-            nats, to_logits = softmax(logits, target[chunk], weight[chunk], moved, soft_cap)
-            of_chunk = ops.matmul(ops.transpose(to_logits), hidden[chunk])
-            to_embeddings = to_embeddings + ops.cast(of_chunk, "float32")
-            to_hidden.append(ops.matmul(to_logits, embeddings))
-            loss = loss + nats
-        to_hidden = ops.concatenate(to_hidden)
+
+            def with_chunk(chunk=chunk, loss=loss, to_embeddings=to_embeddings):
+                x, y = rows[chunk], target[chunk]
+                logits = ops.matmul(x, ops.transpose(embeddings))
+                moved = soft and moved_shares(y, *(part[chunk] for part in soft), logits.shape[1])
+                nats, to_logits = softmax(logits, y, weight[chunk], moved, soft_cap)
+                of_chunk = ops.cast(ops.matmul(ops.transpose(to_logits), x), "float32")
+                return loss + nats, to_embeddings + of_chunk, ops.matmul(to_logits, embeddings)
+
+            def without(chunk=chunk, loss=loss, to_embeddings=to_embeddings):
+                return loss, to_embeddings, ops.zeros_like(rows[chunk])
+
+            has_weight = ops.any(weight[chunk] != 0)
+            loss, to_embeddings, of_hidden = ops.cond(has_weight, with_chunk, without)
+            to_hidden.append(of_hidden)
+        to_hidden = ops.take(ops.concatenate(to_hidden), ops.argsort(order), axis=0)
 
         def gradient(*arguments, upstream=None):
             (upstream,) = arguments if upstream is None else (upstream,)

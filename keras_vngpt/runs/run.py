@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from keras_vngpt.data.readers import Conversation
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.errors import UserError
 from keras_vngpt.files import atomic_write, verify_checksums
 

@@ -1,0 +1,49 @@
+"""What a file was taken for, and what of it was passed over."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class FileSummary:
+    """How a file was read: filled in by its readers, said in a line where something was assumed.
+
+    Args:
+        path: Path, or str of a TFDS data set.
+        format: str, "CSV", "ShareGPT conversations".
+        encoding: str.
+        delimiter: str, of a table; "" for none.
+        columns: dictionary from what is learned ("request", "text") to the name it has there.
+        rows: int, that were read.
+        passed_over: `Counter` of what was left out by its kind, "empty rows".
+        not_used: dictionary from fields that have a meaning and are not learned to why.
+        assumed: list of str, each a guess that the user should see: "semicolons between columns".
+
+    Example:
+        >>> summary = FileSummary(Path("a.csv"), "CSV", assumed=["semicolons between columns"])
+        >>> summary.line()
+        'a.csv: read as CSV, semicolons between columns'
+    """
+
+    path: object
+    format: str = ""
+    encoding: str = "UTF-8"
+    delimiter: str = ""
+    columns: dict = field(default_factory=dict)
+    rows: int = 0
+    passed_over: Counter = field(default_factory=Counter)
+    not_used: dict = field(default_factory=dict)
+    assumed: list = field(default_factory=list)
+
+    def line(self):
+        """What a user should know of it; "" where nothing was assumed or left out."""
+        parts = []
+        if self.assumed:
+            parts.append(f"read as {', '.join([self.format, *dict.fromkeys(self.assumed)])}")
+        if self.passed_over:
+            counts = ", ".join(f"{n:,} {what}" for what, n in self.passed_over.items())
+            parts.append(f"passed over {counts}")
+        if self.not_used:
+            fields = ", ".join(f"{name} ({why})" for name, why in self.not_used.items())
+            parts.append(f"not used: {fields}")
+        return f"{self.path}: {'; '.join(parts)}" if parts else ""
