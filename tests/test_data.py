@@ -18,7 +18,7 @@ from keras_vngpt.data.readers import Conversation, read_conversations, read_docu
 from keras_vngpt.data.splits import split
 from keras_vngpt.data.tokenise_and_pack import prepare_conversations
 from keras_vngpt.errors import UserError
-from keras_vngpt.samples import home_commands
+from keras_vngpt.samples import home_commands, home_kinds
 from keras_vngpt.tasks import TASKS
 from keras_vngpt.tasks.finetune import FinetuneSettings
 from keras_vngpt.training.plan import Plan
@@ -288,7 +288,7 @@ def test_samples_are_what_their_grammar_makes(samples):
             (*(request for request, _ in e.turns), *(response for _, response in e.turns))
             for e in made
         )
-    assert home_commands.REFERENCE in samples[0]
+    assert home_kinds.REFERENCE in samples[0]
 
 
 def test_test_samples_combine_what_training_shows_apart(samples):
@@ -310,7 +310,7 @@ def test_a_sample_request_has_one_answer_however_it_is_typed(samples):
 def test_a_sample_claims_an_action_only_where_a_command_was_given(samples):
     for e in samples[0]:
         is_claim = e.response.startswith(("Đã", "Sẽ"))
-        if e.combination in home_commands.MORE and e.combination != "turns":
+        if e.combination in home_kinds.MORE and e.combination != "turns":
             assert is_claim == (e.combination in ("every device", "two actions")), e
 
 
