@@ -34,7 +34,7 @@ class FinetuneSettings(TaskSettings):
     answers; with the samples' `data` the samples' own"""
     epochs: Positive | None = None
     """passes over the rows; a part of a pass is fine; by default 20, or 1 where requests are
-    rephrased, fewer (but 3) where those would be more than 4,500 steps, and 150 steps at least"""
+    rephrased, fewer (but 3) where those would be more than 3,600 steps, and 150 steps at least"""
     validation_share: Share | None = None
     """share of the data to validate on, picked by the hash of its text; by default 0.1, or 0 for
     single facts: up to 1,000 requests that have answers of their own, and no share that is set.
@@ -64,7 +64,7 @@ class Finetune(Task):
     name = "finetune"
     title = "Fine-tuning"
     prompt_format = "request"
-    steps = 150, 4500  # in fewer, 70 questions and answers are half learned
+    steps = 150, 3600  # in fewer, 70 questions and answers are half learned
     counts = "requests"
 
     def read(self, settings, faults):
