@@ -69,7 +69,7 @@ def test_folders_and_globs_and_documents(tmp_path):
         ("a.jsonl", '{"request": "a"}\n', ":1: missing column"),
         ("a.jsonl", '{"request": "a", "response": " "}\n', ":1: empty response"),
         ("a.jsonl", '{"request": 1, "response": "b"}\n', ":1: request must be text, is 1"),
-        ("a.jsonl", '["a"]\n', ":1: needs an object"),
+        ("a.jsonl", '["a"]\n', ": record 1: needs an object"),
         ("a.jsonl", '{"messages": [{"role": "user", "content": "a"}]}\n', ":1: messages must be"),
         ("a.csv", "hoi,dap\na,b\n", ':1: missing column: needs "request"'),
         ("a.csv", 'request,response\na,b\nc,""\n', ":3: empty response"),
@@ -334,8 +334,7 @@ def test_prose_is_long_and_varied(texts):
         ('{"request": "a \\ud83d", "response": "b"}', ":1: request is not valid Unicode"),
         ('{"request": ' + "1" * 5000 + ', "response": "b"}', ":1: not valid JSON"),
         ("\u200b\ufeff \n", ": the file is empty"),
-        ('[\n{"request": "a", "response": "b"}\n]', ":1: is a JSON list"),
-        ('[{"request": "a", "response": "b"}]', ":1: is a JSON list"),
+        ('{\n "request": "a",\n "response": "b"\n}', ":1: an object over several lines"),
         ('{"request": "a", "response": "\u200b"}', ":1: empty response"),
     ],
 )

@@ -20,6 +20,7 @@ from keras_vngpt.augmentation.settings import AugmentSettings
 from keras_vngpt.augmentation.user_files import read_lines, shipped
 from keras_vngpt.config import flatten, read_yaml, resolve
 from keras_vngpt.console import Progress
+from keras_vngpt.data.file_summary import print_summaries
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations
 from keras_vngpt.data.sources import locate
 from keras_vngpt.errors import UserError, with_hints
@@ -94,7 +95,9 @@ class Workshop:
                 return None
 
         columns = Columns(request=settings.request_column, response=settings.response_column)
-        conversations = attempt(read_conversations, settings.data, columns) or []
+        files = {}
+        conversations = attempt(read_conversations, settings.data, columns, files) or []
+        print_summaries("augment", files)
         files = {
             name: [given] if (given := getattr(settings, name)) else shipped(name, settings.subject)
             for name in ("templates", "synonyms", "names", "facts", "kinds")

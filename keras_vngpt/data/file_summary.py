@@ -21,7 +21,7 @@ class FileSummary:
 
     Example:
         >>> summary = FileSummary(Path("a.csv"), "CSV", assumed=["semicolons between columns"])
-        >>> summary.line()
+        >>> summary.line
         'a.csv: read as CSV, semicolons between columns'
     """
 
@@ -35,11 +35,12 @@ class FileSummary:
     not_used: dict = field(default_factory=dict)
     assumed: list = field(default_factory=list)
 
+    @property
     def line(self):
         """What a user should know of it; "" where nothing was assumed or left out."""
         parts = []
         if self.assumed:
-            parts.append(f"read as {', '.join([self.format, *dict.fromkeys(self.assumed)])}")
+            parts.append("read as " + ", ".join(filter(None, [self.format, *self.assumed])))
         if self.passed_over:
             counts = ", ".join(f"{n:,} {what}" for what, n in self.passed_over.items())
             parts.append(f"passed over {counts}")
@@ -47,3 +48,14 @@ class FileSummary:
             fields = ", ".join(f"{name} ({why})" for name, why in self.not_used.items())
             parts.append(f"not used: {fields}")
         return f"{self.path}: {'; '.join(parts)}" if parts else ""
+
+
+def print_summaries(name, files):
+    """Say what was assumed of files, and what in them is not used, a line each.
+
+    Args:
+        name: str, the line begins with it.
+        files: dictionary by path of `FileSummary`.
+    """
+    for line in filter(None, (summary.line for summary in files.values())):
+        print(f"{name}: {line}")

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from keras_vngpt.data.file_summary import print_summaries
 from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
@@ -27,12 +28,14 @@ class Requests:
         are_facts: bool, whether each request is a fact of its own and none is held out for that.
         before: optional `Requests`, what the user's files hold, where the sides have more.
         free: list of dictionaries, from `read_free_requests`.
+        files: dictionary by path of `FileSummary`.
     """
 
     sides: dict = field(default_factory=dict)
     are_facts: bool = False
     before: "Requests | None" = None
     free: list = field(default_factory=list)
+    files: dict = field(default_factory=dict)
     tokenizer = None
 
     @property
@@ -106,12 +109,14 @@ def find_requests(task, settings, faults):
         split=settings.split_column or None,
     )
 
+    files = {}
+
     def read(patterns, columns, what):
         if not patterns:
             faults.append(f"{name}.{what}: needs at least one file, folder or glob")
             return []
         try:
-            return read_conversations(patterns, columns)
+            return read_conversations(patterns, columns, files)
         except UserError as error:
             faults.extend(error.faults)
             return []
@@ -154,7 +159,8 @@ def find_requests(task, settings, faults):
             f"{name}.data: of {len(items)} examples none is left to train on: all of them are "
             "held out too, or too few to split into training, validation and test"
         )
-    found = Requests(sides, are_facts, free=free)
+    print_summaries(name, files)
+    found = Requests(sides, are_facts, free=free, files=files)
     if len(found.systems) > 1:
         most = f"{found.system[:SHOWN]!r}" if found.system else "none"
         print(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.file_summary import print_summaries
 from keras_vngpt.data.readers import Columns, stream_documents
 from keras_vngpt.data.sources import find_sources
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, in_part, side_of
@@ -28,6 +29,7 @@ class Documents:
         boundaries: how the few documents of a small corpus are split into more.
         columns: `Columns` of the documents.
         n_documents: int, of all sources.
+        files: dictionary by path of `FileSummary`.
     """
 
     sources: list = field(default_factory=list)
@@ -38,6 +40,7 @@ class Documents:
     boundaries: list = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
     n_documents: int = 0
+    files: dict = field(default_factory=dict)
     test, asked, free, system, turns, tokenizer = (), {}, (), "", 1, None
 
     @property
@@ -47,7 +50,8 @@ class Documents:
 
     def stream(self, source, faults=None):
         """The documents of a source, as they stand there."""
-        return stream_documents(source, [] if faults is None else faults, self.columns)
+        faults = [] if faults is None else faults
+        return stream_documents(source, faults, self.columns, self.files)
 
     def split(self, documents):
         """Documents as they are learned: those of a small corpus in parts."""
@@ -125,6 +129,7 @@ def find_corpus(task, settings, faults):
         _sample(found, mend, faults)
         if not 0 < found.n_documents < FEW_DOCUMENTS or faults:
             break
+    print_summaries(name, found.files)
     return found
 
 

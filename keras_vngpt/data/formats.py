@@ -3,8 +3,10 @@
 import json
 import lzma
 import zlib
+from itertools import chain
 
-from keras_vngpt.data.sources import DOCUMENTS, DUMPS, TEXT, TFDS, kind
+from keras_vngpt.data.chat_formats import is_conversation
+from keras_vngpt.data.sources import DOCUMENTS, DUMPS, JSON, TEXT, TFDS, kind
 from keras_vngpt.data.tables import read_delimited, read_parquet
 from keras_vngpt.data.text_lines import lines
 from keras_vngpt.data.wikipedia import read_wikipedia
@@ -17,7 +19,7 @@ def read_records(path, faults, summary):
 
     Args:
         path: Path of a file, by its ending: text (a blank line stands between two documents, each
-            `{"text": ...}`), JSONL, CSV, TSV, Parquet, a Wikipedia dump (an article is one
+            `{"text": ...}`), JSON, JSONL, CSV, TSV, Parquet, a Wikipedia dump (an article is one
             `{"text": ...}`); text files may be packed by gzip or bzip2. Or str, "tfds:NAME".
         faults: list, that gets a line for everything that is broken.
         summary: `FileSummary`, that gets what the file was taken for.
@@ -31,8 +33,8 @@ def read_records(path, faults, summary):
     if str(path).startswith(TFDS):
         yield from _tfds(path, faults, summary)
         return
-    readers = {".jsonl": _jsonl, ".csv": read_delimited, ".tsv": read_delimited}
-    readers |= {".parquet": read_parquet, "": _text}
+    readers = {".csv": read_delimited, ".tsv": read_delimited}
+    readers |= {".parquet": read_parquet, "": _text, **dict.fromkeys(JSON, _json)}
     readers |= dict.fromkeys(TEXT, _text) | dict.fromkeys(DUMPS, read_wikipedia)
     reader = readers.get(kind(path))
     if reader is None:
@@ -61,26 +63,55 @@ def _text(path, faults, summary):
         yield f"{path}:{start}", {"text": "".join(paragraph).strip("\n")}
 
 
-def _jsonl(path, faults, summary):
-    for number, line in lines(path, faults, summary):
+def _json(path, faults, summary):
+    """A record a line, which may be a list of messages; or one list of records."""
+    numbered = lines(path, faults, summary)
+    first = next(((number, line) for number, line in numbered if line.strip()), None)
+    if first and _is_list(first[1]):
+        yield from _list(path, first, numbered, faults)
+        summary.assumed.append("one list of records")
+        return
+    for number, line in chain([first] if first else [], numbered):
         if not line.strip():
             continue
-        is_list = False
         try:
             record = json.loads(line)
-            is_list = isinstance(record, list) and record and isinstance(record[0], dict)
-            if not is_list:
-                yield f"{path}:{number}", record
         except json.JSONDecodeError as error:
-            is_list = number == 1 and line.startswith("[")
-            if not is_list:
-                what = f"{error.msg}, column {error.colno}"
-                faults.append(f"{path}:{number}: not valid JSON ({what})")
+            if number == first[0] and line.strip() == "{":
+                faults.append(
+                    f"{path}:{number}: an object over several lines. Put each on a line of its "
+                    "own, or all of them into one list"
+                )
+                return
+            what = f"{error.msg}, column {error.colno}"
+            faults.append(f"{path}:{number}: not valid JSON ({what})")
         except (ValueError, RecursionError) as error:  # a number too long, nested too deeply
             faults.append(f"{path}:{number}: not valid JSON ({error})")
-        if is_list:
-            faults.append(f"{path}:{number}: is a JSON list. Put each object on a line of its own")
-            return
+        else:
+            yield f"{path}:{number}", record
+
+
+def _is_list(line):
+    """Whether a first line begins a list of records, and is no list of messages by itself."""
+    if not line.lstrip().startswith("["):
+        return False
+    try:
+        return not is_conversation(json.loads(line))
+    except (ValueError, RecursionError):
+        return True
+
+
+def _list(path, first, numbered, faults):
+    start, text = first[0] - 1, first[1] + "".join(line for _, line in numbered)
+    try:
+        records = json.loads(text)
+    except json.JSONDecodeError as error:
+        place, what = f"{path}:{start + error.lineno}", f"{error.msg}, column {error.colno}"
+        faults.append(f"{place}: not valid JSON ({what})")
+    except (ValueError, RecursionError) as error:
+        faults.append(f"{path}: not valid JSON ({error})")
+    else:
+        yield from ((f"{path}: record {n}", record) for n, record in enumerate(records, 1))
 
 
 def _tfds(name, faults, summary):

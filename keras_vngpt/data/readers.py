@@ -11,7 +11,7 @@ from keras_vngpt.data.records import (
     text_of,
     turns_of,
 )
-from keras_vngpt.data.sources import TABLES, TFDS, find_sources, kind
+from keras_vngpt.data.sources import JSON, TABLES, TFDS, find_sources, kind
 from keras_vngpt.errors import UserError
 
 COLUMN_HINTS = {  # of verbs with these settings
@@ -27,7 +27,7 @@ def stream_documents(source, faults, columns=Columns(), summaries=None):  # noqa
         faults: list, that gets a line for everything that is broken.
         columns: `Columns`, of the text in JSONL, CSV, TSV, Parquet and TFDS, and of the side of
             a split.
-        summaries: optional list, that gets a `FileSummary` of each file.
+        summaries: optional dictionary, that gets the `FileSummary` of each file by its path.
 
     Yields:
         str.
@@ -44,7 +44,7 @@ def stream_documents(source, faults, columns=Columns(), summaries=None):  # noqa
                 is_meant = source.side is None or source.side == side_of_record(record, columns)
             except ValueError as fault:
                 faults.append(f"{place}: {fault}")
-                if isinstance(fault, MissingColumn) and kind(path) != ".jsonl":
+                if isinstance(fault, MissingColumn) and kind(path) not in JSON:
                     break  # all rows of a table are alike
             else:
                 if is_meant and text.strip():
@@ -52,7 +52,7 @@ def stream_documents(source, faults, columns=Columns(), summaries=None):  # noqa
         if not summary.rows and len(faults) == n_faults:
             faults.append(f"{path}: no document in it")
         if summaries is not None:
-            summaries.append(summary)
+            summaries[path] = summary
 
 
 def read_documents(patterns, column="text"):
@@ -81,16 +81,16 @@ def read_documents(patterns, column="text"):
 
 
 def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B008
-    """Read requests with their responses from JSONL, CSV, TSV, Parquet and TFDS data sets.
+    """Read requests with their responses from JSON, JSONL, CSV, TSV, Parquet and TFDS data sets.
 
-    A record has `request` and `response`, or `prompt` and `completion`, or what `columns` names;
-    or else `messages`, a list of `{"role", "content"}` with the roles system (first, optional),
-    user and assistant in turn. A `group` beside them keeps records on one side of a split.
+    A record has a pair of `keras_vngpt.data.records.COLUMN_NAMES`, or what `columns` names; or else
+    messages in one of the forms of `keras_vngpt.data.chat_formats`. A `group` beside them keeps
+    records on one side of a split.
 
     Args:
         patterns: list of str, as for `find_sources`.
         columns: `Columns`.
-        summaries: optional list, that gets a `FileSummary` of each file.
+        summaries: optional dictionary, that gets the `FileSummary` of each file by its path.
 
     Returns:
         list of `Conversation`.
@@ -108,11 +108,11 @@ def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B0
         for place, record in read_records(path, faults, summary):
             summary.rows += 1
             try:
-                prompts, responses, system = turns_of(record, columns)
+                prompts, responses, system = turns_of(record, columns, summary)
                 group, side = group_of(record), side_of_record(record, columns)
                 conversations.append(Conversation(prompts, responses, place, group, system, side))
             except MissingColumn as fault:
-                if kind(path) == ".jsonl":
+                if kind(path) in JSON:
                     faults.append(f"{place}: {fault}")
                     continue
                 hint = ". Separate the columns by commas" if any(";" in c for c in record) else ""
@@ -123,7 +123,7 @@ def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B0
         if len(conversations) + len(faults) == n_before:
             faults.append(f"{path}: no line with a request and a response")
         if summaries is not None:
-            summaries.append(summary)
+            summaries[path] = summary
     if faults:
         raise UserError(faults)
     return conversations

@@ -4,12 +4,32 @@ import json
 import unicodedata
 from dataclasses import dataclass
 
+from keras_vngpt.data.chat_formats import LISTS, is_conversation, messages_of
 from keras_vngpt.data.cleaning import without_control
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.text.system_text import with_system, without_system
 
 SHOWN = 12  # names of columns in a message
-COLUMN_NAMES = (("request", "response"), ("prompt", "completion"), ("question", "answer"))
+COLUMN_NAMES = (  # in one form, as `folded` makes it; the first pair that a record has counts
+    ("request", "response"),
+    ("prompt", "completion"),
+    ("question", "answer"),
+    ("instruction", "output"),  # of Alpaca
+    ("instruction", "response"),  # of Dolly
+    ("prompt", "response"),
+    ("question", "response"),
+    ("câu hỏi", "trả lời"),
+    ("câu hỏi", "câu trả lời"),
+    ("hỏi", "đáp"),
+    ("hỏi", "trả lời"),
+)
+MORE_OF_REQUEST = {"instruction": ("input", "context")}  # what stands below an instruction
+SYSTEM_NAMES = ("system", "system prompt")
+BOOKKEEPING = {  # of which nobody expects that it is learned
+    "", "id", "idx", "index", "no", "stt", "uuid", "group", "kind", "origin", "answer origin",
+    "source", "split", "url", "link", "lang", "language", "category", "topic", "tags", "date",
+    "created at", "updated at", "author", "title", "license", "combination", "model", "dataset",
+}  # fmt: skip
 SIDE_NAMES = {side: side for side in SIDES} | {
     "training": "train", "valid": "validation", "val": "validation", "dev": "validation"
 }  # fmt: skip
@@ -73,8 +93,20 @@ class MissingColumn(ValueError):
     """A record without the columns that are needed."""
 
 
+def folded(name):
+    """One form of the name of a column: case, form of Unicode, spaces and "_" tell none apart.
+
+    Example:
+        >>> folded(" Câu_hỏi")
+        'câu hỏi'
+    """
+    return " ".join(unicodedata.normalize("NFC", str(name)).lower().replace("_", " ").split())
+
+
 def text_of(record, name):
     """The text of a record; a `ValueError` says what is wrong with it."""
+    if isinstance(record, dict) and name not in record:  # perhaps in another form of Unicode
+        name = next((key for key in record if folded(key) == folded(name)), name)
     if not isinstance(record, dict) or name not in record:
         has = _names(record) if isinstance(record, dict) else _excerpt(record)
         raise MissingColumn(f'needs text in "{name}", has {has}')
@@ -85,47 +117,86 @@ def text_of(record, name):
     return record[name]
 
 
-def turns_of(record, columns):
-    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it."""
+def turns_of(record, columns, summary):
+    """One record as `(prompts, responses, system)`; a `ValueError` says what is wrong with it.
+
+    Args:
+        record: dictionary, or a list of messages.
+        columns: `Columns`.
+        summary: `FileSummary`, that gets the columns that were taken and those that were not.
+    """
+    if is_conversation(record):
+        record = {"messages": record}
     if not isinstance(record, dict):
         raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
-    pairs = COLUMN_NAMES
-    if columns.request or columns.response:
-        pairs = ((columns.request or "request", columns.response or "response"),)
-    for request, response in pairs:
-        if request in record and response in record:
-            return (
-                (_filled(record[request], request),),
-                (_filled(record[response], response),),
-                "",
-            )
-    if "messages" in record:
-        return _message_turns(record["messages"])
-    needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
-    raise MissingColumn(f'missing column: needs {needed} or "messages"; has {_names(record)}')
-
-
-def _message_turns(messages):
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-        raise ValueError("messages must be a list of objects with role and content")
-    messages = list(messages)
-    system = ""
-    if messages and messages[0].get("role") == "system":
-        system = _filled(messages.pop(0).get("content"), "system message")
-    roles = [m.get("role") for m in messages]
-    if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise ValueError(
-            "messages must be user and assistant in turn, after an optional system; "
-            f"roles are {', '.join(map(str, roles)) or 'none'}"
-        )
-    contents = [_filled(m.get("content"), f"{m['role']} message") for m in messages]
+    names = {}
+    for name in record:
+        names.setdefault(folded(name), name)
+    used, pair = _pair(names, columns)
+    system, contents = "", None
+    if pair:
+        values = [record[name] for name in pair]
+        if all(map(is_conversation, values)):
+            system, contents = messages_of(sum(values, []), summary.not_used)
+        else:
+            contents = [_filled(value, name) for value, name in zip(values, pair, strict=True)]
+            for name in MORE_OF_REQUEST.get(folded(pair[0]), ()):
+                if name in names and not _is_empty(record[names[name]]):
+                    contents[0] += "\n" + _filled(record[names[name]], names[name])
+                    summary.columns[f"below the {pair[0]}"] = names[name]
+                used.add(name)
+        summary.columns |= dict(zip(("request", "response"), pair, strict=True))
+    else:
+        name = next((names[name] for name in LISTS if name in names), None)
+        if name is None:
+            raise MissingColumn(_missing(record, columns))
+        system, contents = messages_of(record[name], summary.not_used)
+        summary.columns["turns"] = name
+        used.add(folded(name))
+    for name in SYSTEM_NAMES:
+        if name in names and not _is_empty(record[names[name]]):
+            if system:
+                raise ValueError(f"two system texts: {names[name]}, and the first message")
+            system = _filled(record[names[name]], names[name])
+            summary.columns["system"] = names[name]
+        used.add(name)
+    for name in names.keys() - used - BOOKKEEPING - {folded(columns.split or "")}:
+        if not _is_empty(record[names[name]]):
+            summary.not_used[names[name]] = "a column of which nothing is known"
+    roles = ("user message", "assistant message")
+    contents = [_filled(text, roles[i % 2]) for i, text in enumerate(contents)]
+    system = system and _filled(system, "system message")
     contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
 
 
+def _pair(names, columns):
+    """The names of request and response, as `(folded, as they stand there)`; `None` for none."""
+    pairs = COLUMN_NAMES
+    if columns.request or columns.response:
+        pairs = ((columns.request or "request", columns.response or "response"),)
+    for pair in pairs:
+        pair = tuple(map(folded, pair))
+        if all(name in names for name in pair):
+            return set(pair), tuple(names[name] for name in pair)
+    return set(), None
+
+
+def _missing(record, columns):
+    pairs = COLUMN_NAMES[:3]
+    if columns.request or columns.response:
+        pairs = ((columns.request or "request", columns.response or "response"),)
+    needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
+    return f'missing column: needs {needed} or "messages"; has {_names(record)}'
+
+
+def _is_empty(value):
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
 def group_of(record):
     """What the record is kept together with; numbers are names too."""
-    group = record.get("group")
+    group = record.get("group") if isinstance(record, dict) else None
     if isinstance(group, int):
         group = str(group)
     if group is None or group == "":  # an empty cell of a CSV

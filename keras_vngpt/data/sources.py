@@ -7,7 +7,9 @@ from pathlib import Path
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 TFDS = "tfds:"
-TEXT, TABLES, DUMPS = (".txt", ".text", ".md"), (".jsonl", ".csv", ".tsv", ".parquet"), (".xml",)
+TEXT, DUMPS = (".txt", ".text", ".md"), (".xml",)
+JSON = (".jsonl", ".json")
+TABLES = (*JSON, ".csv", ".tsv", ".parquet")
 DOCUMENTS = (*TEXT, *TABLES, *DUMPS)
 PACKED = (".gz", ".bz2", ".xz")
 TURNS = 1024  # in which the sources of a mixture have their shares

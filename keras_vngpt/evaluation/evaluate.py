@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_vngpt.config import flatten, read_yaml
 from keras_vngpt.console import Progress, import_tensorflow
+from keras_vngpt.data.file_summary import print_summaries
 from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import COLUMN_HINTS, Columns, read_conversations, read_documents
 from keras_vngpt.errors import UserError, with_hints
@@ -99,6 +100,9 @@ def _columns(path, **names):
 
 def _read(data, columns):
     try:
-        return read_conversations(data, columns)
+        files = {}
+        conversations = read_conversations(data, columns, files)
+        print_summaries("evaluate", files)
+        return conversations
     except UserError as fault:
         raise UserError(with_hints(fault.faults, COLUMN_HINTS)) from None
