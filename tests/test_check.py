@@ -1,10 +1,13 @@
 """`--check` and `--init`: what is said of the data, and of the settings that come with a run."""
 
+import json
+
 import pytest
 
-from keras_vngpt import VnGPTCausalLMPreprocessor
+from keras_vngpt import VnGPTCausalLMPreprocessor, fit
 from keras_vngpt.data.find_requests import Requests
 from keras_vngpt.data.records import Conversation
+from keras_vngpt.errors import UserError
 from keras_vngpt.runs.check import contradictions, duplicates, first_cut, unanswerable
 from keras_vngpt.runs.run import Run
 from keras_vngpt.runs.settings import FitSettings, resolve_settings
@@ -82,3 +85,26 @@ def test_of_a_run_to_start_from_only_what_differs_is_said(tmp_path, monkeypatch,
         "  other than by default: model.hidden_dim 64",
     ]
     assert settings.pretrain == FitSettings().pretrain
+
+
+def test_check_says_what_each_file_was_taken_for_to_people_and_to_programs(tmp_path, capsys):
+    data = tmp_path / "hoi.csv"
+    rows = "".join(f"Số {i} là gì?,Là số {i},x\n" for i in range(30))
+    data.write_text("Câu hỏi,Trả lời,ghi chú\n" + rows)
+    settings = {
+        "folder": str(tmp_path), "name": "a", "skip": ["pretrain"], "finetune.rephrasings": 0,
+        "finetune.data": [str(data)], "finetune.unanswerable": 0,
+    }  # fmt: skip
+    fit(check=True, **settings)
+    said = capsys.readouterr().out
+    assert "request: Câu hỏi" in said and "not used: ghi chú" in said
+    fit(check="json", **settings)
+    told = json.loads(capsys.readouterr().out)
+    (file,) = told["files"]
+    assert (file["format"], file["rows"]) == ("CSV", 30) and not told["faults"]
+    assert file["columns"] == {"request": "Câu hỏi", "response": "Trả lời"}
+    assert told["figures"]["finetune.requests"] == 30
+    data.write_text("Câu hỏi,Trả lời\nSố mấy?,\n")
+    with pytest.raises(UserError):
+        fit(check="json", **settings)
+    assert json.loads(capsys.readouterr().out)["faults"][0].endswith("hoi.csv:2: empty Trả lời")

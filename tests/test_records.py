@@ -1,9 +1,11 @@
 """Records of every format that people hand around are read alike, and no field goes unsaid."""
 
 import json
+import re
 import unicodedata
 
 import pytest
+from conftest import ROOT
 
 from keras_vngpt.data.readers import read_conversations
 from keras_vngpt.data.records import Columns
@@ -123,3 +125,14 @@ def test_a_json_file_that_is_no_list_of_records_is_named(tmp_path, text, fault):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError, match=fault):
         read_conversations([str(tmp_path / "a.json")])
+
+
+def test_every_record_in_the_documents_is_read_as_they_say(tmp_path):
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- records -->")[2].partition("\n\nCapital")[0]
+    examples = re.findall(r"^\| [^|]+ \| `([^`]+)`", table, re.MULTILINE)
+    assert len(examples) > 10
+    for example in examples:
+        (tmp_path / "a.jsonl").write_text(example + "\n", encoding="utf-8")
+        (found,) = read_conversations([str(tmp_path / "a.jsonl")])
+        assert (found.prompts, found.responses) == ((ASKED,), (ANSWERED,)), example

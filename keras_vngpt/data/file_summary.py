@@ -1,5 +1,6 @@
 """What a file was taken for, and what of it was passed over."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -35,19 +36,21 @@ class FileSummary:
     not_used: dict = field(default_factory=dict)
     assumed: list = field(default_factory=list)
 
+    def record(self):
+        """All of it, as JSON can hold it."""
+        return dataclasses.asdict(self) | {"path": str(self.path)}
+
     @property
     def line(self):
         """What a user should know of it; "" where nothing was assumed or left out."""
-        parts = []
-        if self.assumed:
-            parts.append("read as " + ", ".join(filter(None, [self.format, *self.assumed])))
-        if self.passed_over:
-            counts = ", ".join(f"{n:,} {what}" for what, n in self.passed_over.items())
-            parts.append(f"passed over {counts}")
-        if self.not_used:
-            fields = ", ".join(f"{name} ({why})" for name, why in self.not_used.items())
-            parts.append(f"not used: {fields}")
-        return f"{self.path}: {'; '.join(parts)}" if parts else ""
+        taken_for = [self.format, *dict.fromkeys(self.assumed)] if self.assumed else []
+        parts = {
+            "read as ": taken_for,
+            "passed over ": [f"{n:,} {what}" for what, n in self.passed_over.items()],
+            "not used: ": [f"{name} ({why})" for name, why in self.not_used.items()],
+        }
+        said = "; ".join(what + ", ".join(which) for what, which in parts.items() if which)
+        return f"{self.path}: {said}" if said else ""
 
 
 def print_summaries(name, files):

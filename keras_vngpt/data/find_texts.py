@@ -66,9 +66,11 @@ class PreparedRows:
 
     Args:
         folder: Path.
+        files: as of `Documents`; rows have none.
     """
 
     folder: Path
+    files: dict = field(default_factory=dict)
     texts, prompts, test, asked, free, system, turns = (), (), (), {}, (), "", 1
 
     @property

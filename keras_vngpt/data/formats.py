@@ -11,6 +11,10 @@ from keras_vngpt.data.tables import read_delimited, read_parquet
 from keras_vngpt.data.text_lines import lines
 from keras_vngpt.data.wikipedia import read_wikipedia
 
+FORMATS = {  # as people call them
+    ".csv": "CSV", ".tsv": "TSV", ".jsonl": "JSON lines", ".json": "JSON", ".parquet": "Parquet",
+    TFDS: "TFDS", ".xml": "MediaWiki dump",
+}  # fmt: skip
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -30,6 +34,7 @@ def read_records(path, faults, summary):
     Example:
         >>> for place, record in read_records(path, faults, FileSummary(path)): ...
     """
+    summary.format = FORMATS.get(kind(path), "text")
     if str(path).startswith(TFDS):
         yield from _tfds(path, faults, summary)
         return

@@ -1,14 +1,20 @@
 """`--check`: what is wrong with the data, and what of it will not be learned, in a few lines."""
 
+import contextlib
 import functools
+import json
 import re
+import sys
 from collections import defaultdict
 
 import tensorflow as tf
+from rich.console import Console
+from rich.table import Column, Table
 
 from keras_vngpt.data.find_requests import Requests
 from keras_vngpt.data.splits import HELD_OUT
 from keras_vngpt.data.tokenise_and_pack import tokenise
+from keras_vngpt.errors import UserError
 from keras_vngpt.runs.prepare import make_preprocessor, prepare, show
 from keras_vngpt.text.normalization import canonical
 from keras_vngpt.text.tokenizer import load_tokenizer
@@ -25,6 +31,9 @@ CUTS = {
 def check(settings):
     """Prepare the data, train nothing, and print what one should know of it.
 
+    With the setting `check` at "json" all is one object on the standard output, `files`, `figures`
+    and `faults`, and what people read goes to the error output.
+
     Args:
         settings: `FitSettings`.
 
@@ -35,7 +44,29 @@ def check(settings):
     Raises:
         UserError: everything that is wrong with the data.
     """
+    if settings.check != "json":
+        return _check(settings)[0]
+    told = {"files": [], "figures": {}, "faults": []}
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            told["figures"], told["files"] = _check(settings)
+    except UserError as fault:
+        told["faults"] = fault.faults
+        raise
+    finally:
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+    return told["figures"]
+
+
+def _check(settings):
+    """The figures, and a dictionary for each file."""
     found, folders, figures = prepared = prepare(settings)
+    files = [
+        {"task": name, **summary.record()}
+        for name, of_task in found.items()
+        for summary in getattr(of_task, "own", of_task).files.values()
+    ]
+    _print_files(files)
     show(settings, prepared)
     for task in settings.tasks:
         if not isinstance(found[task.name], Requests):
@@ -60,7 +91,26 @@ def check(settings):
                 place = first_cut(found[task.name].sides["train"], preprocessor, kind).source
                 _print(CUTS[kind], [place], n)
     print("No line is broken. The same command without --check trains.")
-    return figures
+    return figures, files
+
+
+def _print_files(files):
+    """A table of what each file was taken for."""
+    names = "read as", "encoding", "columns", "rows"
+    whole = (Column(name, no_wrap=True) for name in names)  # a long path is broken, not these
+    table = Table(Column("file", overflow="fold"), *whole, "passed over, not used")
+    for file in files:
+        columns = (f"{what}: {name}" for what, name in file["columns"].items())
+        left_out = [f"{n:,} {what}" for what, n in file["passed_over"].items()]
+        table.add_row(
+            file["path"],
+            ", ".join(filter(None, [file["format"], file["delimiter"]])),
+            file["encoding"],
+            "\n".join(columns),
+            f"{file['rows']:,}",
+            "\n".join([*left_out, *file["not_used"]]),
+        )
+    Console().print(table)
 
 
 def contradictions(requests):

@@ -91,8 +91,9 @@ class FitSettings:
     """kinds of training, one after the other"""
     skip: list[Literal[(*TASKS, *FINAL_PHASES)]] = field(default_factory=list)
     """phases to leave out"""
-    check: bool = False
-    """look at the data alone: every fault, the rows, the cuts; nothing is trained"""
+    check: bool | Literal["json"] = False
+    """look at the data alone: what each file was taken for, every fault, the rows, the cuts;
+    nothing is trained. json prints all that as JSON instead, to be read by a program"""
     restart: bool = False
     """throw away what an earlier run of this name left, instead of going on from it"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
