@@ -356,7 +356,7 @@ def test_shares_are_read_from_the_pattern_and_all_or_none_have_one(tmp_path):
         ("a.jsonl", b'{"text": "a \\ud83d"}', ":1: text is not valid Unicode"),
         ("a.jsonl", b'{"text": 1}', ":1: text must be text, is 1"),
         ("a.jsonl", b'{"body": "x"}', ':1: needs text in "text", has body'),
-        ("a.txt", "xin ch\u00e0o".encode("utf-16"), ":1: is UTF-16"),
+        ("a.txt", b"PK\x03\x04\0\0", ": is not text but a ZIP archive"),
         ("a.txt.gz", gzip.compress(b"xin " * 99, mtime=0)[:20], ": is damaged"),
         ("a.parquet", b"xin", ": not valid Parquet"),
         ("a.docx", b"xin", ": .docx files are not read"),

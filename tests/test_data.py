@@ -77,7 +77,7 @@ def test_folders_and_globs_and_documents(tmp_path):
         ("a.csv", "request,response\n", ": no line with a request"),
         ("a.csv", "request,response\na,b\nc,d, e\n", ":3: 3 fields where the header has 2"),
         ("a.csv", "request,response\na\n", ":2: 1 fields where the header has 2"),
-        ("a.csv", "request;response\na;b\n", ":1: missing column"),
+        ("a.csv", "request+response\na+b\n", ":1: missing column"),
     ],
 )
 def test_a_fault_names_file_and_line(tmp_path, name, content, fault):
@@ -334,7 +334,10 @@ def test_prose_is_long_and_varied(texts):
         ('{"request": "a \\ud83d", "response": "b"}', ":1: request is not valid Unicode"),
         ('{"request": ' + "1" * 5000 + ', "response": "b"}', ":1: not valid JSON"),
         ("\u200b\ufeff \n", ": the file is empty"),
-        ('{\n "request": "a",\n "response": "b"\n}', ":1: an object over several lines"),
+        (
+            '{\n "request": "a",\n "response": "b"\n}',
+            ":1: not valid JSON: an object over several",
+        ),
         ('{"request": "a", "response": "\u200b"}', ":1: empty response"),
     ],
 )

@@ -6,14 +6,16 @@ import zlib
 from itertools import chain
 
 from keras_vngpt.data.chat_formats import is_conversation
+from keras_vngpt.data.delimited import read_delimited
+from keras_vngpt.data.excel import read_excel
+from keras_vngpt.data.parquet import read_parquet
 from keras_vngpt.data.sources import DOCUMENTS, DUMPS, JSON, TEXT, TFDS, kind
-from keras_vngpt.data.tables import read_delimited, read_parquet
 from keras_vngpt.data.text_lines import lines
 from keras_vngpt.data.wikipedia import read_wikipedia
 
 FORMATS = {  # as people call them
-    ".csv": "CSV", ".tsv": "TSV", ".jsonl": "JSON lines", ".json": "JSON", ".parquet": "Parquet",
-    TFDS: "TFDS", ".xml": "MediaWiki dump",
+    ".csv": "CSV", ".tsv": "TSV", ".xlsx": "Excel", ".parquet": "Parquet", TFDS: "TFDS",
+    ".jsonl": "JSON lines", ".json": "JSON", ".xml": "MediaWiki dump",
 }  # fmt: skip
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 
@@ -23,8 +25,8 @@ def read_records(path, faults, summary):
 
     Args:
         path: Path of a file, by its ending: text (a blank line stands between two documents, each
-            `{"text": ...}`), JSON, JSONL, CSV, TSV, Parquet, a Wikipedia dump (an article is one
-            `{"text": ...}`); text files may be packed by gzip or bzip2. Or str, "tfds:NAME".
+            `{"text": ...}`), JSON, JSONL, CSV, TSV, Excel, Parquet, a Wikipedia dump (an article is
+            one `{"text": ...}`); text files may be packed by gzip or bzip2. Or str, "tfds:NAME".
         faults: list, that gets a line for everything that is broken.
         summary: `FileSummary`, that gets what the file was taken for.
 
@@ -39,7 +41,12 @@ def read_records(path, faults, summary):
         yield from _tfds(path, faults, summary)
         return
     readers = {".csv": read_delimited, ".tsv": read_delimited}
-    readers |= {".parquet": read_parquet, "": _text, **dict.fromkeys(JSON, _json)}
+    readers |= {
+        ".parquet": read_parquet,
+        ".xlsx": read_excel,
+        "": _text,
+        **dict.fromkeys(JSON, _json),
+    }
     readers |= dict.fromkeys(TEXT, _text) | dict.fromkeys(DUMPS, read_wikipedia)
     reader = readers.get(kind(path))
     if reader is None:
@@ -84,8 +91,8 @@ def _json(path, faults, summary):
         except json.JSONDecodeError as error:
             if number == first[0] and line.strip() == "{":
                 faults.append(
-                    f"{path}:{number}: an object over several lines. Put each on a line of its "
-                    "own, or all of them into one list"
+                    f"{path}:{number}: not valid JSON: an object over several lines. Put each on a "
+                    "line of its own, or all of them into one list"
                 )
                 return
             what = f"{error.msg}, column {error.colno}"

@@ -115,8 +115,7 @@ def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B0
                 if kind(path) in JSON:
                     faults.append(f"{place}: {fault}")
                     continue
-                hint = ". Separate the columns by commas" if any(";" in c for c in record) else ""
-                faults.append(f"{path}:1: {fault}{hint}")
+                faults.append(f"{path}:1: {fault}")
                 break  # all rows of a table are alike
             except ValueError as fault:
                 faults.append(f"{place}: {fault}")

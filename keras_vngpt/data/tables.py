@@ -1,53 +1,45 @@
-"""Tables: delimited text and Parquet, row by row."""
+"""Rows to records: the header, and what is empty around a table; Parquet, which has its own."""
 
-import csv
-
-from keras_vngpt.data.sources import kind
-from keras_vngpt.data.text_lines import lines
-
-csv.field_size_limit(2**31 - 1)  # a document may be a cell
+import unicodedata
 
 
-def read_delimited(path, faults, summary):
-    """`(place, record)` of a CSV or TSV file; arguments as for `read_records`."""
-    is_tsv = kind(path) == ".tsv"
-    text = (line for _, line in lines(path, faults, summary))
-    reader = csv.reader(text, strict=True, delimiter="\t" if is_tsv else ",")
-    number, names = 1, None
-    try:
-        for fields in reader:
-            line, number = number, reader.line_num + 1
-            if not fields:
-                continue
-            if names is None:
-                names = [name.strip() for name in fields]
-                if len(set(names)) < len(names):
-                    faults.append(f"{path}:1: two columns have one name: {', '.join(names)}")
-                    return
-            elif len(fields) != len(names):
-                faults.append(
-                    f"{path}:{line}: {len(fields)} fields where the header has {len(names)}. "
-                    'Put quotes around a text with commas: "a, b"'
-                )
-            else:
-                yield f"{path}:{line}", dict(zip(names, fields, strict=True))
-    except csv.Error as error:
-        faults.append(f"{path}:{number}: not valid CSV ({error})")
+def table_records(path, rows, faults, summary):
+    """`(place, record)` of each row below the header; rows and columns without a word are counted.
+
+    Args:
+        path: Path.
+        rows: iterable of `(number, fields)`, a list of str each.
+        faults, summary: as for `read_records`.
+    """
+    names, n_blank, stray = None, 0, set()
+    for number, fields in rows:
+        if not any(map(str.strip, fields)):
+            n_blank += 1
+        elif names is None:
+            names = [column_name(field) for field in fields]
+            named = [name for name in names if name]
+            if len(set(named)) < len(named):
+                faults.append(f"{path}:{number}: two columns have one name: {', '.join(named)}")
+                return
+        elif len(fields) < len(names) or any(map(str.strip, fields[len(names) :])):
+            faults.append(
+                f"{path}:{number}: {len(fields)} fields where the header has {len(names)}. "
+                'Put quotes around a text with commas: "a, b"'
+            )
+        else:
+            stray.update(i for i, name in enumerate(names, 1) if not name and fields[i - 1].strip())
+            yield (
+                f"{path}:{number}",
+                {name: field for name, field in zip(names, fields, strict=False) if name},
+            )
+    if n_blank:
+        summary.passed_over["empty rows"] += n_blank
+    if n_columns := (names or []).count("") - len(stray):
+        summary.passed_over["empty columns"] += n_columns
+    for column in sorted(stray):
+        summary.not_used[f"column {column}"] = "it has no name"
 
 
-def read_parquet(path, faults, summary):
-    """`(place, record)` of a Parquet file; arguments as for `read_records`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            row = 0
-            for batch in file.iter_batches(batch_size=1024):
-                for record in batch.to_pylist():
-                    row += 1
-                    yield f"{path}:{row}", record
-            if not row:
-                faults.append(f"{path}: the file is empty")
-    except pa.ArrowException as error:
-        faults.append(f"{path}: not valid Parquet ({str(error).splitlines()[0]})")
+def column_name(text):
+    """A name as every program would write it: in NFC, without spaces and marks around it."""
+    return unicodedata.normalize("NFC", str(text)).strip("\ufeff\u200b").strip()
