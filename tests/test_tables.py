@@ -1,4 +1,4 @@
-"""One table, in every form that programs write it, gives the same rows or a line that says why not."""
+"""One table in every form that programs write it: the same rows, or a line that says why not."""
 
 import io
 import itertools
