@@ -35,6 +35,7 @@ def stream_documents(source, faults, columns=Columns(), summaries=None):  # noqa
     Example:
         >>> for document in stream_documents(Source("a", (Path("a.parquet"),)), faults): ...
     """
+    _note_not_read(source, summaries)
     for path in source.paths:
         summary, n_faults = FileSummary(path), len(faults)
         for place, record in read_records(path, faults, summary):
@@ -103,6 +104,8 @@ def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B0
     """
     conversations, faults = [], []
     sources = find_sources(patterns, faults, TABLES)
+    for source in sources:
+        _note_not_read(source, summaries)
     for path in (path for source in sources for path in source.paths):
         summary, n_before = FileSummary(path), len(conversations) + len(faults)
         for place, record in read_records(path, faults, summary):
@@ -126,3 +129,12 @@ def read_conversations(patterns, columns=Columns(), summaries=None):  # noqa: B0
     if faults:
         raise UserError(faults)
     return conversations
+
+
+def _note_not_read(source, summaries):
+    """Files of a folder that are of no kind that is read, each told."""
+    if summaries is None or not source.not_read:
+        return
+    summary = summaries[source.name] = FileSummary(source.name, "folder", encoding="")
+    for path in source.not_read:
+        summary.not_used[path.name] = "of a kind that is not read here"

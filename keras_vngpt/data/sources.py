@@ -1,7 +1,9 @@
 """What a user points at: files, folders, globs and TFDS data sets, each with its share."""
 
+import fnmatch
 import glob
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,10 @@ JSON = (".jsonl", ".json")
 TABLES = (*JSON, ".csv", ".tsv", ".xlsx", ".parquet")
 DOCUMENTS = (*TEXT, *TABLES, *DUMPS)
 PACKED = (".gz", ".bz2", ".xz")
+BESIDE_DATA = (  # what stands in a folder of data and is none, in any case; hidden files too
+    ".*", "__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "*~", "*.tmp", "README*",
+    "LICENSE*", "CITATION*", "CHANGELOG*", "dataset_info*.json", "*.metadata.json",
+)  # fmt: skip
 TURNS = 1024  # in which the sources of a mixture have their shares
 
 
@@ -24,19 +30,22 @@ class Source:
         paths: tuple of Path, its files; of a TFDS data set just its name, "tfds:wiki40b/vi".
         share: float, its part of the mixture, or `None` for its size.
         side: str, the side of a split whose records alone are meant, or `None` for all.
+        not_read: tuple of Path, the files of a folder that are of no kind that is read.
     """
 
     name: str
     paths: tuple
     share: float | None = None
     side: str | None = None
+    not_read: tuple = ()
 
 
 def find_sources(patterns, faults, suffixes=DOCUMENTS):
     """The sources that patterns mean.
 
     Args:
-        patterns: list of str, each a file, a folder (its files of a known kind, at any depth), a
+        patterns: list of str, each a file, a folder (its files of a known kind, at any
+            depth, without hidden ones, README, LICENSE and the like), a
             glob, "samples:NAME" (a file of this package) or "tfds:NAME"; ":0.7" after it is its
             share of a mixture.
         faults: list, that gets a line for each pattern that means nothing.
@@ -54,9 +63,11 @@ def find_sources(patterns, faults, suffixes=DOCUMENTS):
         if name.startswith(TFDS):
             sources.append(Source(name, (name,), share))
             continue
-        path = locate(name)
+        path, others = locate(name), []
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and kind(p) in suffixes)
+            files = _files(path)
+            found = [file for file in files if kind(file) in suffixes]
+            others = [file for file in files if file not in set(found)]
             problem = f"no {' or '.join(f'*{s}' for s in suffixes)} file in this folder"
         elif path.is_file():
             found, problem = [path], ""
@@ -68,7 +79,7 @@ def find_sources(patterns, faults, suffixes=DOCUMENTS):
             if Path(name.rpartition(":")[0]).is_file():
                 problem = "what stands after the colon must be a share, a number greater than 0"
         if found:
-            sources.append(Source(name, tuple(found), share))
+            sources.append(Source(name, tuple(found), share, not_read=tuple(others)))
         else:
             faults.append(f"{name}: {problem}")
     shares = [source.share for source in sources]
@@ -95,10 +106,28 @@ def kind(path):
 
 
 def locate(name):
-    """The path that a user means: "samples:NAME" is a file that the package ships."""
+    """The path that a user means, in whichever form of Unicode it is written.
+
+    "samples:NAME" is a file that the package ships.
+    """
     if name.startswith("samples:"):
         return SAMPLES / name.removeprefix("samples:")
-    return Path(name)
+    forms = (Path(unicodedata.normalize(form, name)) for form in ("NFC", "NFD"))
+    return next((path for path in (Path(name), *forms) if path.exists()), Path(name))
+
+
+def _files(folder):
+    """The files in a folder, at any depth, without what stands beside data."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(
+            fnmatch.fnmatch(part.lower(), pattern.lower())
+            for part in path.relative_to(folder).parts
+            for pattern in BESIDE_DATA
+        )
+    )
 
 
 def _share(pattern, faults):
