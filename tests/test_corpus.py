@@ -23,7 +23,7 @@ from conftest import ROOT, verb
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.beam.prepare import prepare_rows
-from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.cleaning import Cleaner, without_control, without_markup
 from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.packing import concatenate_and_split
 from keras_vngpt.data.pipeline import TURNS, training_batches
@@ -176,6 +176,14 @@ STEPS = {
     "exact": ("duplicate", LONG.replace(" ", "  "), None),
     "near": ("near duplicate", LONG + "Hết.", None),
 }
+
+
+def test_what_only_looks_like_markup_stays(tmp_path):
+    """A "<" before a letter is no tag, and a joiner within an emoji no invisible character."""
+    for text in ("Nếu a <b và c> d thì a > b.", "dưới <x và trên >y", "👨‍👩‍👧 đi chơi 🏴‍☠️", "x<y"):
+        assert without_control(without_markup(text)) == text
+    for text in ("nhà\u200d cửa", "👨\u200d nhà", "<B CLASS=x>nhà</B>", '<td nowrap id="a b">nhà'):
+        assert not {"\u200d", "<"} & set(without_control(without_markup(text)))
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -136,3 +136,16 @@ def test_every_record_in_the_documents_is_read_as_they_say(tmp_path):
         (tmp_path / "a.jsonl").write_text(example + "\n", encoding="utf-8")
         (found,) = read_conversations([str(tmp_path / "a.jsonl")])
         assert (found.prompts, found.responses) == ((ASKED,), (ANSWERED,)), example
+
+
+def test_html_is_taken_out_of_requests_and_said_unless_it_is_wanted(tmp_path):
+    path, files = tmp_path / "a.jsonl", {}
+    line = {"request": "B&#7853;t &quot;&#273;&#232;n&quot;", "response": "<b>Đã bật</b> đèn<br/>"}
+    (found,) = read(path, line, files=files)
+    assert (found.prompts, found.responses) == (('Bật "đèn"',), ("Đã bật đèn",))
+    assert "passed over 2 texts' HTML markup" in files[path].line
+    (kept,) = read_conversations([str(path)], Columns(keep_html=True), files)
+    assert kept.responses == (line["response"],) and not files[path].line
+    (maths,) = read(path, {"request": "a <b và c> d?", "response": "x <y & z"}, files=files)
+    assert maths.prompts + maths.responses == ("a <b và c> d?", "x <y & z")
+    assert not files[path].line

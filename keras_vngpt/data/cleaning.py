@@ -15,10 +15,29 @@ SHORT = 60  # letters; fewer do not tell a language
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd]"
 )
-_MARKUP = [
+# Joins two emoji to one; anywhere else nobody sees it.
+_EMOJI = "\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff"
+_LONE_JOINER = re.compile(f"(?<![{_EMOJI}])\u200d|\u200d(?![{_EMOJI}])")
+_TAGS = (
+    "a abbr address article aside audio b big blockquote body br button caption center cite code "
+    "col colgroup dd del details div dl dt em embed fieldset figcaption figure font footer form "
+    "gallery h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd label legend li link "
+    "main mark math meta nav noscript nowiki object ol optgroup option p param picture pre q ref "
+    "references s samp script section select small source span strike strong style sub summary sup "
+    "svg table tbody td template textarea tfoot th thead time title tr tt u ul var video wbr"
+)
+# What has no value is an attribute only where HTML has such a one: "a <b và c> d" is no tag.
+_ATTRIBUTE = (
+    r"""\s+(?:[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+    r"|nowrap|disabled|checked|selected|hidden|async|defer|controls|required)"
+)
+_HTML = [
     (re.compile(r"<!--.*?-->", re.DOTALL), " "),
     (re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL | re.IGNORECASE), " "),
-    (re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>\n]*)?/?>"), " "),
+    (re.compile(rf"</?(?:{_TAGS.replace(' ', '|')})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE), " "),
+]
+_MARKUP = [
+    *_HTML,
     (re.compile(r"\{\{[^{}]*\}\}"), ""),
     (re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]"), r"\1"),
     (re.compile(r"'''?"), ""),
@@ -135,16 +154,37 @@ class Cleaner:
 
 
 def without_control(text):
-    """Without control characters and those that nobody sees; line breaks and tabs stay."""
-    return _CONTROL.sub("", text) if _CONTROL.search(text) else text
+    """Without control characters and those that nobody sees.
+
+    Line breaks and tabs stay, and so does what joins two emoji to one.
+    """
+    if not _CONTROL.search(text):
+        return text
+    if "\u200d" in text:
+        text = _LONE_JOINER.sub("", text)
+    return _CONTROL.sub(lambda found: found[0] if found[0] == "\u200d" else "", text)
 
 
 def without_markup(text):
     """Without what HTML and wiki markup leave behind."""
     if not any(sign in text for sign in "<&{['=_"):
         return text
+    return _without(_MARKUP, text)
+
+
+def without_html(text):
+    """Without tags and entities of HTML: what a form on the web leaves in an answer.
+
+    Example:
+        >>> without_html("gi&aacute; &lt; 5<br/>nghìn")
+        'giá < 5 nghìn'
+    """
+    return _without(_HTML, text) if "<" in text or "&" in text else text
+
+
+def _without(patterns, text):
     plain = html.unescape(text) if "&" in text else text
-    for pattern, replacement in _MARKUP:
+    for pattern, replacement in patterns:
         plain = pattern.sub(replacement, plain)
     if plain == text:
         return text

@@ -46,7 +46,7 @@ class FileSummary:
         taken_for = [self.format, *dict.fromkeys(self.assumed)] if self.assumed else []
         parts = {
             "read as ": taken_for,
-            "passed over ": [f"{n:,} {what}" for what, n in self.passed_over.items()],
+            "passed over ": [f"{n:,} {what}" for what, n in self.passed_over.items() if n],
             "not used: ": [f"{name} ({why})" for name, why in self.not_used.items()],
         }
         said = "; ".join(what + ", ".join(which) for what, which in parts.items() if which)

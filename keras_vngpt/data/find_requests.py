@@ -107,6 +107,7 @@ def find_requests(task, settings, faults):
         request=settings.request_column,
         response=settings.response_column,
         split=settings.split_column or None,
+        keep_html=settings.keep_html,
     )
 
     files = {}

@@ -1,11 +1,12 @@
 """One record as what is learned from it: the text of a document, or the turns of a conversation."""
 
 import json
+import operator
 import unicodedata
 from dataclasses import dataclass
 
 from keras_vngpt.data.chat_formats import LISTS, is_conversation, messages_of
-from keras_vngpt.data.cleaning import without_control
+from keras_vngpt.data.cleaning import without_control, without_html
 from keras_vngpt.data.splits import SIDES
 from keras_vngpt.text.system_text import with_system, without_system
 
@@ -81,12 +82,14 @@ class Columns:
         request: of a request; by default "request" or "prompt".
         response: of a response; by default "response" or "completion".
         split: of the side that a record belongs to: "train", "validation" or "test".
+        keep_html: bool, whether HTML in requests and responses is learned as it stands.
     """
 
     text: str = "text"
     request: str | None = None
     response: str | None = None
     split: str | None = None
+    keep_html: bool = False
 
 
 class MissingColumn(ValueError):
@@ -166,6 +169,10 @@ def turns_of(record, columns, summary):
     roles = ("user message", "assistant message")
     contents = [_filled(text, roles[i % 2]) for i, text in enumerate(contents)]
     system = system and _filled(system, "system message")
+    if not columns.keep_html:
+        mended = [without_html(text) for text in contents]
+        summary.passed_over["texts' HTML markup"] += sum(map(operator.ne, mended, contents))
+        contents = [_filled(text, roles[i % 2]) for i, text in enumerate(mended)]
     contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
 

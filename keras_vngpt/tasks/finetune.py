@@ -27,6 +27,8 @@ class FinetuneSettings(TaskSettings):
     """the name of the request in them, instead of request or prompt"""
     response_column: str | None = None
     """the name of the response in them, instead of response or completion"""
+    keep_html: bool = False
+    """learn tags and entities of HTML in requests and responses as they stand, not without them"""
     test_data: list[str] | None = None
     """requests for the final figures; with the samples' `data` the samples' own, else a share"""
     free_test_data: list[str] | None = None
