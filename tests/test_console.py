@@ -1,6 +1,8 @@
 """What the terminal shows: lines while long work goes on, and nothing of TensorFlow's own."""
 
 import io
+import json
+import os
 import re
 import subprocess
 import sys
@@ -120,3 +122,35 @@ def test_a_run_in_a_pipe_has_a_line_at_least_every_15_seconds_and_no_notice(tmp_
         times.append(time.monotonic())
     assert process.wait() == 0 and process.stderr.read() == ""
     assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 15
+
+
+LEFT = {
+    "keras.json: another backend": {"backend": "torch", "floatx": "float32"},
+    "keras.json: another floatx": {"backend": "tensorflow", "floatx": "float16"},
+    "TF_USE_LEGACY_KERAS": {},
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_what_another_project_left_in_the_environment_changes_nothing(tmp_path, left):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(LEFT[left]))
+    code = (
+        "import keras_vngpt; keras_vngpt.VnGPTBackbone; import keras\n"
+        "assert (keras.config.backend(), keras.config.floatx()) == ('tensorflow', 'float32')\n"
+        "assert keras.__version__.startswith('3.')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    environment |= {"HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "01"["LEGACY" in left]}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("passed over" in done.stderr) == (left != "keras.json: another backend"), done.stderr
+
+
+def test_a_backend_that_keras_does_not_have_is_one_line(tmp_path):
+    environment = os.environ | {"KERAS_BACKEND": "theano"}
+    command = [sys.executable, "-m", "keras_vngpt.fit", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "KERAS_BACKEND=theano: is none of tensorflow, jax" in done.stderr
