@@ -265,3 +265,16 @@ def test_a_pattern_that_would_take_forever_is_given_up(vocabulary, monkeypatch, 
     with pytest.raises(UserError, match="^regex: (takes|makes) more than "):
         regex_constraint(pattern, vocabulary, END)
     assert time.monotonic() - start < 30
+
+
+def test_an_answer_never_ends_within_a_character(generator):
+    """Each of its emoji is four tokens, a byte each."""
+    found = {
+        n: (
+            generator.generate(["Trời"], n, choices=["🎉🎉"]).numpy()[0].decode(),
+            "".join(generator.stream("Trời", n, choices=["🎉🎉"])),
+        )
+        for n in range(1, 10)
+    }
+    assert all(whole == streamed for whole, streamed in found.values())
+    assert {whole for whole, _ in found.values()} == {"", "🎉", "🎉🎉"}

@@ -7,6 +7,7 @@ import pytest
 import sentencepiece
 
 from keras_vngpt import train_tokenizer
+from keras_vngpt.data.records import Conversation
 from keras_vngpt.errors import UserError
 from keras_vngpt.text.normalization import (
     canonical,
@@ -168,3 +169,22 @@ def test_tokens_share_the_features_of_their_syllables(tokenizer):
     assert not any(piece_features(piece) for piece in ("▁", "\n", "▁12", ".", "▁đ-"))
     assert not {0, 1, 2, 3, 4} & set(of_token)  # the control symbols, the bytes
     assert not [i for i in of_token if pieces[i].startswith("<0x")]
+
+
+ODD = {
+    "eth": ("\u00d0à Nẵng", "Đà Nẵng"), "African d": ("\u0189à Nẵng", "Đà Nẵng"),
+    "small eth": ("\u00f0ồng bào", "đồng bào"), "acute": ("tha\u0341ng", "tháng"),
+    "grave": ("ba\u0340", "bà"), "circumflex and grave": ("bâ\u0340n", "bần"),
+    "no-break space": ("Hà\u00a0Nội", "Hà Nội"), "narrow space": ("5\u202fkm", "5 km"),
+    "zero width": ("Hà\u200b Nội", "Hà Nội"), "soft hyphen": ("Hà N\u00adội", "Hà Nội"),
+    "joiner": ("Hà\u2060 Nội", "Hà Nội"), "new placement": ("hoà thuỷ", "hòa thủy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_looks_alike_is_one_text_for_tokenizer_splits_and_exact_match(tokenizer, name):
+    odd, right = ODD[name]
+    assert same(tokenizer, odd, right)
+    assert canonical(odd) == canonical(right)
+    spoken = [Conversation((text,), ("Đáp",), "a.csv:2") for text in (odd, right)]
+    assert spoken[0].asked == spoken[1].asked and spoken[0].key == spoken[1].key

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from keras_vngpt.data.chat_formats import LISTS, is_conversation, messages_of
 from keras_vngpt.data.cleaning import without_control, without_html
 from keras_vngpt.data.splits import SIDES
+from keras_vngpt.text.normalization import canonical
 from keras_vngpt.text.system_text import with_system, without_system
 
 SHOWN = 12  # names of columns in a message
@@ -69,8 +70,8 @@ class Conversation:
 
     @property
     def asked(self):
-        """The prompts in one form of Unicode."""
-        return tuple(unicodedata.normalize("NFC", prompt) for prompt in self.prompts)
+        """The prompts in one spelling: what the tokenizer takes for the same is one request."""
+        return tuple(map(canonical, self.prompts))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class VnGPTTextCodec:
         """Ids, padded with 0, as texts, control symbols left out."""
         special = self._tokenizer.special_token_ids
         is_text = tf.reduce_all([token_ids != i for i in special], axis=0)
-        return self._tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
+        texts = self._tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text))
+        return whole_characters(texts)
 
     def examples(self, texts, length):
         """`(token_ids, lengths, target, sample_weight)` of texts, the ids padded like prompts."""
@@ -96,7 +97,8 @@ class KerasHubTextCodec:
         """As `VnGPTTextCodec.detokenize`."""
         special = [i + self.offset for i in self._tokenizer.special_token_ids if i is not None]
         is_text = tf.reduce_all([token_ids != i for i in (0, *special)], axis=0)
-        return self._tokenizer.detokenize(tf.ragged.boolean_mask(token_ids, is_text) - self.offset)
+        ids = tf.ragged.boolean_mask(token_ids, is_text) - self.offset
+        return whole_characters(self._tokenizer.detokenize(ids))
 
     def examples(self, texts, length):
         """As `VnGPTTextCodec.examples`."""
@@ -108,3 +110,19 @@ class KerasHubTextCodec:
     def vocabulary(self):
         """Nothing: whether an answer begins with a space is not known of other tokenizers."""
         return tf.zeros([0], tf.string)
+
+
+def whole_characters(texts):
+    """Texts without the bytes of a character at their end that is not there as a whole.
+
+    An answer may end with `max_new_tokens` between two bytes of a character.
+
+    Args:
+        texts: string tensor [batch].
+
+    Example:
+        >>> whole_characters(tf.constant([b"\\xf0\\x9f\\x8e\\x89\\xf0\\x9f"])).numpy()[0].decode()
+        '🎉'
+    """
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")  # U+FFFD for no UTF-8
+    return tf.strings.regex_replace(texts, "\ufffd+$", "")

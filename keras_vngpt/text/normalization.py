@@ -11,6 +11,13 @@ import unicodedata
 VOWELS = "aăâeêioôơuưy"
 TONES = {"grave": "\u0300", "acute": "\u0301", "hook": "\u0309", "tilde": "\u0303", "dot": "\u0323"}
 NEW_PLACEMENT_PAIRS = ("oa", "oe", "uy")
+LOOK_ALIKES = {  # of old code pages, of copying and pasting: letters, spaces, and what nobody sees
+    "\u00d0": "Đ", "\u0189": "Đ", "\u00f0": "đ", "\u0256": "đ",
+    **dict.fromkeys("\t\u00a0\u2007\u2009\u202f\u3000", " "),
+    **dict.fromkeys("\u00ad\u200b\u200c\u200e\u200f\u2060\ufeff", ""),
+}  # fmt: skip
+# Unicode's own Vietnamese tone marks, which NFC takes for these.
+TONE_MARKS = {"\u0300": "\u0340", "\u0301": "\u0341"}
 
 
 def _nfc(text):
@@ -38,6 +45,8 @@ def _spellings(character):
         for composed in range(len(order) + 1):
             head = _nfc(base + "".join(order[:composed]))
             spellings.add(head + "".join(order[composed:]))
+    for mark, other in TONE_MARKS.items():
+        spellings |= {spelling.replace(mark, other) for spelling in spellings}
     return {s for s in spellings if _nfc(s) == character}
 
 
@@ -60,7 +69,7 @@ def normalization_rules():
         >>> normalization_rules()["òa"]
         'oà'
     """
-    rules = {"\r\n": "\n", "\r": "\n", "\t": " ", "\u00a0": " ", "\u200b": "", "\ufeff": ""}
+    rules = {"\r\n": "\n", "\r": "\n"}
     letters = [*VOWELS, *(_nfc(v + t) for v in VOWELS for t in TONES.values())]
     letters += [c for c in map(chr, range(0xC0, 0x180)) if c.islower()]  # the rest of Latin
     for letter in letters:
@@ -71,6 +80,7 @@ def normalization_rules():
         for a, b in itertools.product((first, first.upper()), (second, second.upper())):
             for spelling in _spellings(_nfc(a + tone)):
                 rules[spelling + b] = a + _nfc(b + tone)
+    rules |= LOOK_ALIKES  # of which some are letters of other languages
     return {source: target for source, target in rules.items() if source != target}
 
 
@@ -98,6 +108,7 @@ def _tone_placement_rules():
 # (pattern, replacement) pairs from new to old placement, the same in RE2 and in Python's `re`
 # with `re.ASCII`.
 TONE_PLACEMENT_RULES = _tone_placement_rules()
+_LOOK_ALIKES = str.maketrans(LOOK_ALIKES)
 _COMPILED_RULES = [(re.compile(p, re.ASCII), r) for p, r in TONE_PLACEMENT_RULES]
 
 
@@ -151,10 +162,13 @@ def prevailing_tone_placement(texts):
 
 
 def canonical(text):
-    """One spelling for texts that a reader takes for the same: NFC, old placement, trimmed.
+    """One spelling for texts that a tokenizer takes for the same: NFC, old placement, trimmed.
+
+    Splits, duplicates and exact match compare texts by it.
 
     Example:
         >>> canonical("thuỷ  ") == canonical("thủy")
         True
     """
-    return to_old_placement(unicodedata.normalize("NFC", text)).strip()
+    plain = text if text.isascii() else text.translate(_LOOK_ALIKES)
+    return to_old_placement(unicodedata.normalize("NFC", plain)).strip()
