@@ -1,12 +1,15 @@
 """One table in every form that programs write it: the same rows, or a line that says why not."""
 
+import csv
+import datetime
 import io
 import itertools
 import unicodedata
 
 import pytest
 
-from keras_vngpt.data.readers import read_conversations
+from keras_vngpt.data.cell_text import cell_text
+from keras_vngpt.data.readers import read_conversations, read_documents
 from keras_vngpt.data.records import Columns
 from keras_vngpt.errors import UserError
 
@@ -21,10 +24,10 @@ DELIMITERS = {"commas": ",", "semicolons": ";", "tabs": "\t", "pipes": "|"}
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1258"]
 FORMS = ["NFC", "NFD"]
 
+MOMENT = datetime.datetime(2024, 3, 5, 14, 7, 9)
+
 
 def table(header, delimiter, form="NFC", end="\r\n"):
-    import csv
-
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator=end).writerows([header, *ROWS])
     return unicodedata.normalize(form, text.getvalue())
@@ -71,7 +74,7 @@ def test_one_table_in_every_form_gives_the_same_rows(tmp_path, header, delimiter
     assert ("encoding" in line) == (not has_mark and not encoding.startswith("utf-8")), line
 
 
-@pytest.mark.parametrize("told, name", itertools.product([",", ";", "\t"], ["a.csv", "a.tsv"]))
+@pytest.mark.parametrize("told, name", [*itertools.product([",", ";", "\t"], ["a.csv", "a.tsv"])])
 def test_a_first_line_that_says_the_delimiter_is_believed(tmp_path, told, name):
     path = tmp_path / name
     path.write_text(f"sep={told}\r\n" + table(HEADERS[1], told), encoding="utf-8")
@@ -87,20 +90,73 @@ def test_empty_rows_and_columns_are_passed_over_and_counted(tmp_path):
 
 
 def test_a_workbook_is_read_as_its_cells_are_seen(tmp_path):
-    import datetime
-
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["Câu hỏi", "Trả lời", None])
     for answer in (5, 7.0, 0.5, datetime.date(2026, 2, 1), "7 giờ"):
         book.active.append([f"Hỏi {answer}?", answer])
     book.active.append([None, None])
-    book.create_sheet("Ghi chú")
+    book.active["B5"].number_format = "dd/mm/yyyy"
+    book.active["B4"].number_format = "0%"
+    book.create_sheet("Sheet2")
+    book.create_sheet("Ghi chú").append(["không học"])
     book.save(tmp_path / "a.xlsx")
     files = {}
     found = rows_of(tmp_path / "a.xlsx", files)
-    assert [answer for _, answer in found] == ["5", "7", "0.5", "01/02/2026", "7 giờ"]
-    assert "sheet Ghi chú" in files[tmp_path / "a.xlsx"].line
+    assert [answer for _, answer in found] == ["5", "7", "50%", "01/02/2026", "7 giờ"]
+    assert files[tmp_path / "a.xlsx"].not_used == {"sheet Ghi chú": "the first sheet alone is read"}
+
+
+def test_a_formula_whose_value_no_program_has_stored_is_named(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Câu hỏi", "Trả lời"])
+    book.active.append(["Giá?", "=5*3"])
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(UserError, match=r"a\.xlsx:2: a formula without its value"):
+        rows_of(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize(
+    "value, form, shown",
+    [
+        (3.0, "General", "3"),
+        (0.1 + 0.2, "General", "0.3"),
+        (1234567.891, "#,##0.00", "1,234,567.89"),
+        (901234567, "0000000000", "0901234567"),
+        (12.5, '#,##0 "đ"', "13"),
+        (-3.5, "0.00;[Red]-0.00", "-3.50"),
+        (True, "General", "TRUE"),
+        (MOMENT, "dd/mm/yyyy", "05/03/2024"),
+        (MOMENT, "mm-dd-yy", "05/03/2024"),
+        (MOMENT, "[$-409]h:mm AM/PM", "2:07 PM"),
+        (MOMENT, "yyyy-mm-dd hh:mm:ss", "2024-03-05 14:07:09"),
+        (MOMENT.time(), "h:mm", "14:07"),
+    ],
+)
+def test_a_cell_is_read_as_its_format_shows_it(value, form, shown):
+    assert cell_text(value, form) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "request,response\nWhat is “café”?,It’s a place — très agréable\n",
+        "request;response\nWo ist die Straße?;Sie ist gegenüber, hinter der Brücke\n",
+    ],
+)
+def test_western_text_is_read_as_windows_1252_and_said(tmp_path, text):
+    path, files = tmp_path / "a.csv", {}
+    path.write_bytes(text.encode("cp1252"))
+    told = csv.reader(text.splitlines()[1:], delimiter=";" if ";" in text else ",")
+    assert rows_of(path, files) == [tuple(row) for row in told]
+    assert "encoding windows-1252" in files[path].line
+
+
+def test_one_column_with_a_semicolon_in_its_name_stays_one(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("nội dung; văn bản\nMột dòng.\n", encoding="utf-8")
+    assert read_documents([str(path)], "nội dung; văn bản") == ["Một dòng."]
 
 
 def test_a_workbook_without_its_reader_names_the_extra(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def beginning(lines):
 
 
 def _fit(first_lines, delimiter):
-    """The share of the rows that have as many fields as the header; 0 for a header of one."""
+    """The share of the rows below the header that have as many fields; 0 for a header of one."""
     rows = []
     try:
         for fields in csv.reader(first_lines, strict=True, delimiter=delimiter):
@@ -70,4 +70,5 @@ def _fit(first_lines, delimiter):
         pass
     if not rows or rows[0] < 2:
         return 0.0
-    return (rows.count(rows[0]) + 1) / (len(rows) + 1)
+    header, *rest = rows
+    return rest.count(header) / len(rest) if rest else 1.0

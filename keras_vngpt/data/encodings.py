@@ -15,7 +15,7 @@ from keras_vngpt.text.syllables import is_syllable
 SAMPLE_BYTES = 2**20  # that tell the encoding
 MOST_ZEROS = 0.15  # of the bytes of a text in UTF-8; UTF-16 has one for every ASCII character
 CERTAIN = 0.9  # of the characters or words speak for an encoding
-MOST_MARKED = 0.08  # of the letters of a Western European text
+MOST_MARKED = 0.15  # of the letters of a Western European text
 MOST_CONTROL = 0.05  # of the bytes of a text with damage, not of binary data
 MARKS = (  # UTF-32 first: its mark begins like that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
@@ -39,6 +39,7 @@ BINARY = {
     b"\xff\xd8\xff": "an image",
     b"\x7fELF": "a program",
 }
+_UTF8_LETTER = re.compile(rb"[\xc3-\xc6][\x80-\xbf]|\xe1[\xba\xbb][\x80-\xbf]")  # of Vietnamese
 _CONTROL = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 _WORD = re.compile(r"[^\W\d_]+")
 _WESTERN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüßœ")
@@ -125,7 +126,7 @@ def _wide(sample):
 def _legacy(sample):
     """One byte a letter: certain where the words are Vietnamese, or Western European."""
     lines = [line for line in sample.splitlines() if not line.isascii()]
-    if any(map(_is_utf8, lines)):
+    if any(map(_is_utf8, lines)) or _UTF8_LETTER.search(sample):
         return Encoding()  # UTF-8 with broken lines
     text = b"\n".join(lines)
     vietnamese = unicodedata.normalize("NFC", text.decode("cp1258", "replace"))
@@ -140,7 +141,7 @@ def _legacy(sample):
     for name, signs in LEGACY.items():
         if n_marked > 1 and len(signs.findall(western)) > LIKELY * n_marked:
             return Encoding(fault=f"is not UTF-8 but probably {name}. Save the file as UTF-8")
-    if _is_western(western, n_marked, sample.decode("cp1252", "replace")):
+    if _is_western(western, sample.decode("cp1252", "replace")):
         return Encoding("cp1252", "windows-1252", is_assumed=True)
     return Encoding()
 
@@ -153,8 +154,9 @@ def _is_vietnamese(text):
     return own > 0 and sum(map(is_syllable, words)) >= CERTAIN * len(words)
 
 
-def _is_western(lines, n_marked, text):
+def _is_western(lines, text):
     """Whether letters with marks are few, of Western Europe, and no capitals within a word."""
     is_known = all(c.isascii() or c in _SIGNS or c.lower() in _WESTERN for c in lines)
     n_letters = sum(map(len, _WORD.findall(text)))
+    n_marked = sum(c.isalpha() and not c.isascii() for c in lines)
     return is_known and n_marked <= MOST_MARKED * n_letters and not _CAPITAL_WITHIN.search(lines)

@@ -1,46 +1,69 @@
-"""The first sheet of an Excel workbook, row by row, as its cells are seen; by openpyxl."""
+"""Workbooks of Excel (.xlsx): the first sheet with a word on it, each cell as the user sees it."""
 
-import datetime
+from itertools import zip_longest
 
+from keras_vngpt.data.cell_text import cell_text
 from keras_vngpt.data.tables import table_records
+from keras_vngpt.data.text_lines import open_packed
 from keras_vngpt.errors import needs_extra
 
 
 def read_excel(path, faults, summary):
-    """`(place, record)` of a row; arguments as for `read_records`."""
+    """`(place, record)` of a workbook; arguments as for `read_records`."""
+    summary.encoding = ""
     try:
-        import openpyxl
+        from openpyxl import load_workbook
     except ModuleNotFoundError as error:
         faults.append(needs_extra(path, error, "xlsx"))
         return
-    summary.encoding = ""
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        first, *others = book.worksheets
-        for sheet in others:
-            summary.not_used[f"sheet {sheet.title}"] = "the first sheet alone is read"
-        rows = first.iter_rows(values_only=True)
-        numbered = ((n, list(map(_shown, cells))) for n, cells in enumerate(rows, 1))
-        yield from table_records(path, numbered, faults, summary)
-        book.close()
+        with open_packed(path) as values, open_packed(path) as formulas:
+            yield from _records(
+                path,
+                load_workbook(values, read_only=True, data_only=True),
+                load_workbook(formulas, read_only=True),
+                (faults, summary),
+            )
     except OSError:
         raise
-    except Exception as error:  # whatever a damaged archive or its XML raises
-        faults.append(f"{path}: not a valid Excel workbook ({str(error).splitlines()[0]})")
+    except Exception as error:  # whatever the reader raises of what is damaged within
+        why = " ".join(str(error).split())[:80] or type(error).__name__
+        faults.append(f"{path}: not a valid Excel workbook ({why})")
 
 
-def _shown(value):
-    """A cell as a person sees it: no ".0" behind a whole number, dates by day, month and year."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
-        value = value.date()
-    if isinstance(value, datetime.datetime):
-        return value.strftime("%d/%m/%Y %H:%M")
-    if isinstance(value, datetime.date):
-        return value.strftime("%d/%m/%Y")
-    if isinstance(value, datetime.time):
-        return value.strftime("%H:%M")
-    return str(value)
+def _records(path, values, formulas, told):
+    faults, summary = told
+    sheets = [sheet for sheet in values.worksheets if _is_filled(sheet)]
+    if not sheets:
+        faults.append(f"{path}: the file is empty")
+        return
+    first, *others = sheets
+    if first is not values.worksheets[0]:
+        summary.assumed.append(f"sheet {first.title}")
+    for sheet in others:
+        summary.not_used[f"sheet {sheet.title}"] = "the first sheet alone is read"
+    rows = _rows(path, first, formulas[first.title], faults)
+    yield from table_records(path, rows, faults, summary)
+
+
+def _is_filled(sheet):
+    sheet.reset_dimensions()  # some programs write them wrong
+    return any(value is not None for row in sheet.iter_rows(values_only=True) for value in row)
+
+
+def _rows(path, sheet, formulas, faults):
+    """`(number, fields)` of each row: as many fields as the row before had at most."""
+    formulas.reset_dimensions()
+    width = 0
+    pairs = zip_longest(sheet.iter_rows(), formulas.iter_rows(values_only=True), fillvalue=())
+    for number, (cells, sources) in enumerate(pairs, 1):
+        fields = [cell_text(cell.value, cell.number_format) for cell in cells]
+        for field, source in zip(fields, sources, strict=False):
+            if not field and isinstance(source, str) and source.startswith("="):
+                faults.append(
+                    f"{path}:{number}: a formula without its value. Open the workbook in Excel "
+                    "and save it"
+                )
+                break
+        width = max(width, len(fields))
+        yield number, fields + [""] * (width - len(fields))
