@@ -42,7 +42,7 @@ def cell_text(value, number_format="General"):
 def _number(value, number_format):
     pattern = _LITERAL.sub("", number_format.split(";")[0])
     found = re.fullmatch(r"(0+)(\.0+)?(%?)", re.sub("[#, ]", "", pattern))
-    if not found:  # General, text, fractions, powers of ten
+    if not found or abs(value) >= 1e15:  # General, text, fractions, powers of ten
         return f"{value:.15g}" if abs(value) < 1e15 else f"{value:.0f}"
     digits, places, percent = len(found[1]), len(found[2] or ""), found[3]
     exact = decimal.Decimal(f"{value:.15g}") * (100 if percent else 1)

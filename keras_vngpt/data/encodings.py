@@ -118,8 +118,8 @@ def _wide(sample):
         n_latin = sum(c < "\u0370" or "\u1e00" <= c < "\u2100" for c in text)
         if not _CONTROL.search(text) and n_latin > CERTAIN * len(text):
             return Encoding(codec, name, is_assumed=True)
-    if not sample.strip(b"\0"):
-        return Encoding()  # an empty file, as those are after a loss of power
+    if not sample.strip(b"\0"):  # as those are after a loss of power
+        return Encoding(fault="the file is empty: nothing but zero bytes")
     return Encoding(fault="is not text: it has many zero bytes")
 
 

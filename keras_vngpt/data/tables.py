@@ -11,16 +11,18 @@ def table_records(path, rows, faults, summary):
         rows: iterable of `(number, fields)`, a list of str each.
         faults, summary: as for `read_records`.
     """
-    names, n_blank, stray = None, 0, set()
+    names, first, stray = None, "", set()
     for number, fields in rows:
         if not any(map(str.strip, fields)):
-            n_blank += 1
+            summary.passed_over["empty rows"] += 1
         elif names is None:
-            names = [column_name(field) for field in fields]
+            names, first = _names(fields), fields[0].lstrip("\ufeff")
             named = [name for name in names if name]
             if len(set(named)) < len(named):
                 faults.append(f"{path}:{number}: two columns have one name: {', '.join(named)}")
                 return
+        elif fields[0].lstrip("\ufeff") == first and _names(fields) == names:
+            summary.passed_over["repeated headers"] += 1  # of files that were put together
         elif len(fields) < len(names) or any(map(str.strip, fields[len(names) :])):
             faults.append(
                 f"{path}:{number}: {len(fields)} fields where the header has {len(names)}. "
@@ -32,12 +34,14 @@ def table_records(path, rows, faults, summary):
                 f"{path}:{number}",
                 {name: field for name, field in zip(names, fields, strict=False) if name},
             )
-    if n_blank:
-        summary.passed_over["empty rows"] += n_blank
     if n_columns := (names or []).count("") - len(stray):
         summary.passed_over["empty columns"] += n_columns
     for column in sorted(stray):
         summary.not_used[f"column {column}"] = "it has no name"
+
+
+def _names(fields):
+    return [column_name(field) for field in fields]
 
 
 def column_name(text):

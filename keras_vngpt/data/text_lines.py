@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from keras_vngpt.data.encodings import ONE_BYTE, SAMPLE_BYTES, encoding_of
 
 MAX_BROKEN_LINES = 5  # that are named of one file
+ZEROS = "\0" * 8  # a block that was never written; one alone is a control character like others
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _REPLACED = re.compile("\ufffd")
 
@@ -48,6 +49,9 @@ def lines(path, faults, summary):
                 faults += [fault] if n_broken < MAX_BROKEN_LINES else []
                 n_broken += 1
                 is_empty = False
+                continue
+            if ZEROS in line:
+                faults += [f"{path}:{number}: a block of zero bytes; text is lost here"]
                 continue
             if is_empty:
                 is_empty = not any(c.isprintable() and c != " " for c in line)
