@@ -5,8 +5,12 @@ import html
 import re
 import struct
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 
+from keras_vngpt.text.legacy_encodings import legacy_encoding, mend_encoding
+
+LEGACY = "letters that are not Unicode's"
 NUM_PERM = 64  # hashes of a MinHash signature
 SHINGLE = 5  # words that are compared as one
 LANGUAGE_SAMPLE = 300  # characters that tell a language
@@ -68,6 +72,8 @@ class Cleaner:
     never stands on both sides of a split.
 
     Args:
+        encoding: str, "fix" mends documents in letters that are not Unicode's, "say" leaves them
+            out, "off" keeps them as they are.
         control: bool, control and invisible characters go.
         markup: bool, remains of HTML and wiki markup go.
         lines: bool, lines that a document repeats go.
@@ -87,11 +93,13 @@ class Cleaner:
     """
 
     def __init__(
-        self, control=True, markup=True, lines=True, length=20, language="vi", exact=True, near=0.8
-    ):
+        self, encoding="say", control=True, markup=True, lines=True, length=20, language="vi",
+        exact=True, near=0.8,
+    ):  # fmt: skip
         self._mends = {
             name: mend
             for name, mend, is_on in (
+                (LEGACY, self._without_legacy, encoding != "off"),
                 ("control characters", without_control, control),
                 ("markup", without_markup, markup),
                 ("repeated lines", without_repeated_lines, lines),
@@ -111,6 +119,7 @@ class Cleaner:
         self.kept = Removed()
         self.removed = dict.fromkeys([*self._mends, *self._drops], Removed())
         self._near, self._seen, self._bands = near, set(), set()
+        self._fixes, self.legacy = encoding == "fix", Counter()
 
     def __call__(self, documents):
         """The documents that stay, mended, one after another."""
@@ -142,6 +151,14 @@ class Cleaner:
             ]
             if text and not any(copies):
                 yield text
+
+    def _without_legacy(self, text):
+        """First of all: a soft hyphen is "ư" in TCVN3."""
+        name = legacy_encoding(text)
+        if not name:
+            return text
+        self.legacy[name] += 1
+        return mend_encoding(text, name) if self._fixes else ""
 
     def _reason_to_drop(self, text):
         return next((name for name, drop in self._drops.items() if text and drop(text)), None)
@@ -269,3 +286,17 @@ def _n_bands(threshold):
 
 def _more(removed, n_bytes, is_document=True):
     return Removed(removed.documents + bool(is_document), removed.bytes + n_bytes)
+
+
+def print_legacy(name, legacy, encoding, flag):
+    """Say what was not in Unicode.
+
+    Args:
+        name: str, the line begins with it.
+        legacy: `Counter` of documents by the encoding that they are in.
+        encoding: str, what was done: as for `Cleaner`.
+        flag: str, that mends them.
+    """
+    done = "mended" if encoding == "fix" else f"left out; {flag} mends them"
+    for which, n in legacy.items():
+        print(f"{name}: {n:,} documents are in {which}, not in Unicode: {done}")

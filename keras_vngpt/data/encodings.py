@@ -10,6 +10,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from keras_vngpt.text.syllables import is_syllable
+
 SAMPLE_BYTES = 2**20  # that tell the encoding
 MOST_ZEROS = 0.15  # of the bytes of a text in UTF-8; UTF-16 has one for every ASCII character
 CERTAIN = 0.9  # of the characters or words speak for an encoding
@@ -39,10 +41,6 @@ BINARY = {
 }
 _CONTROL = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 _WORD = re.compile(r"[^\W\d_]+")
-_ONSET = "ngh|ng|nh|gh|gi|kh|ph|th|tr|ch|qu|[bcdđghklmnpqrstvx]"
-_RIME = "[aăâeêioôơuưy]{1,3}(?:ch|nh|ng|[cmnpt])?"
-_SYLLABLE = re.compile(f"(?:{_ONSET})?{_RIME}")
-_TONES = "\u0300\u0301\u0303\u0309\u0323"
 _WESTERN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüßœ")
 _SIGNS = frozenset("\u2018\u2019\u201c\u201d\u201e\u2013\u2014\u2026\u2022\u20ac\u2122\xa0©®°«»§£·")
 _CAPITAL_WITHIN = re.compile("[a-zß-ÿ][À-Þ]")
@@ -152,14 +150,7 @@ def _is_vietnamese(text):
     words = [word for word in re.findall(r"(?:[^\W\d_]|[\u0300-\u0323])+", text)]
     words = [word for word in words if not word.isascii()]
     own = sum(not _WESTERN.issuperset(c for c in w.lower() if not c.isascii()) for w in words)
-    return own > 0 and sum(map(_is_syllable, words)) >= CERTAIN * len(words)
-
-
-def _is_syllable(word):
-    letters = unicodedata.normalize("NFD", word.lower())
-    bare = "".join(c for c in letters if c not in _TONES)
-    is_one = len(letters) - len(bare) <= 1
-    return is_one and bool(_SYLLABLE.fullmatch(unicodedata.normalize("NFC", bare)))
+    return own > 0 and sum(map(is_syllable, words)) >= CERTAIN * len(words)
 
 
 def _is_western(lines, n_marked, text):

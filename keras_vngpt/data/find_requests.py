@@ -1,7 +1,7 @@
 """The requests of a set as a task reads them: checked, split into sides, none on two of them."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from keras_vngpt.data.file_summary import print_summaries
@@ -9,6 +9,7 @@ from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
+from keras_vngpt.text.legacy_encodings import legacy_encoding, mend_encoding
 
 SAMPLES = ["samples:home_train.jsonl"]
 MOST_ASKED = 100  # of the requests that were trained on
@@ -16,6 +17,7 @@ WORDED = 3_000  # tokens, of which most are syllables
 MOST_FACTS = 1_000  # requests of a set that is learned as a whole
 SHARE = 0.1  # of other sets, for each side that is held out
 FEW = 0.01  # of the conversations are as long: such a length is not learned
+SAMPLED = 100  # conversations of a file, that tell its encoding
 SHOWN = 60  # characters of a system text in a message
 
 
@@ -117,7 +119,8 @@ def find_requests(task, settings, faults):
             faults.append(f"{name}.{what}: needs at least one file, folder or glob")
             return []
         try:
-            return read_conversations(patterns, columns, files)
+            items = read_conversations(patterns, columns, files)
+            return in_unicode(items, name, settings.encoding)
         except UserError as error:
             faults.extend(error.faults)
             return []
@@ -169,6 +172,42 @@ def find_requests(task, settings, faults):
             f"for with the most common, {most} ({found.systems[found.system]:,} conversations)"
         )
     return found
+
+
+def in_unicode(conversations, name, encoding):
+    """Conversations in Unicode's letters; each file is in one encoding.
+
+    Args:
+        conversations: list of `Conversation`.
+        name: str, of the settings.
+        encoding: str, as the setting says: "say", "fix" or "off".
+
+    Raises:
+        UserError: a file is in another encoding, and nothing says to mend it.
+    """
+    by_file = defaultdict(list)
+    for c in conversations if encoding != "off" else ():
+        by_file[c.source.rpartition(":")[0]].append(c)
+    found = {}
+    for path, of_file in by_file.items():
+        texts = (text for c in of_file[:SAMPLED] for text in (*c.requests, *c.responses))
+        if legacy := legacy_encoding("\n".join(texts)):
+            found[path] = legacy
+    if found and encoding == "say":
+        raise UserError(
+            f"{path}: is in {legacy}, not in Unicode. --{name}.encoding fix mends it"
+            for path, legacy in found.items()
+        )
+    for path, legacy in found.items():
+        print(f"{name}: {path}: is in {legacy}, not in Unicode: mended")
+    mended = []
+    for c in conversations:
+        if legacy := found.get(c.source.rpartition(":")[0]):
+            texts = c.prompts, c.responses, [c.system]
+            new = [tuple(mend_encoding(t, legacy) for t in of_kind) for of_kind in texts]
+            c = replace(c, prompts=new[0], responses=new[1], system=new[2][0])
+        mended.append(c)
+    return mended
 
 
 def are_single_facts(conversations):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from keras_vngpt.data.cleaning import Cleaner
+from keras_vngpt.data.cleaning import Cleaner, print_legacy
 from keras_vngpt.data.file_summary import print_summaries
 from keras_vngpt.data.readers import Columns, stream_documents
 from keras_vngpt.data.sources import find_sources
@@ -125,13 +125,19 @@ def find_corpus(task, settings, faults):
         for side in HELD_OUT:
             found.given[side] += has[side]
     found.shares = {side: share for side, share in shares.items() if not found.given[side]}
-    mend = Cleaner(**vars(settings.clean)).mend
+    cleaner = Cleaner(**vars(settings.clean))
     for boundary in (None, "\n", r"(?<=[.!?…])\s+"):
         found.boundaries += [boundary] if boundary else []
-        _sample(found, mend, faults)
+        cleaner.legacy.clear()
+        _sample(found, cleaner.mend, faults)
         if not 0 < found.n_documents < FEW_DOCUMENTS or faults:
             break
     print_summaries(name, found.files)
+    if cleaner.legacy and not found.n_documents:
+        faults.append(
+            f"{name}.data: no document is in Unicode. --{name}.clean.encoding fix mends them"
+        )
+    print_legacy(name, cleaner.legacy, settings.clean.encoding, f"--{name}.clean.encoding fix")
     return found
 
 
@@ -142,6 +148,8 @@ def _sample(found, mend, faults):
     size, rate = 0, 1.0
     for source in found.sources:
         for text in found.split(map(mend, found.stream(source, faults))):
+            if not text:
+                continue
             found.n_documents += 1
             side = side_of(text, found.shares)
             if side != "train":

@@ -1,7 +1,7 @@
 """Fine-tuning: the model learns to answer requests; only the responses are scored."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,9 @@ class FinetuneSettings(TaskSettings):
     """the name of the request in them, instead of request or prompt"""
     response_column: str | None = None
     """the name of the response in them, instead of response or completion"""
+    encoding: Literal["say", "fix", "off"] = "say"
+    """requests in TCVN3, VNI or VIQR, or in UTF-8 that was read as another encoding: say is a fault
+    that names it, fix mends them, off learns them as they are"""
     keep_html: bool = False
     """learn tags and entities of HTML in requests and responses as they stand, not without them"""
     test_data: list[str] | None = None

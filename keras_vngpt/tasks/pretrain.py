@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import field
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,9 @@ from keras_vngpt.tasks.task import PREVIEWED, Positive, Share, Task, TaskSetting
 
 @settings
 class CleanSettings:
+    encoding: Literal["say", "fix", "off"] = "say"
+    """documents in TCVN3, VNI or VIQR, or in UTF-8 that was read as another encoding: say leaves
+    them out and says so, fix mends them, off keeps them as they are"""
     control: bool = True
     """take out control characters and those that nobody sees"""
     markup: bool = True
