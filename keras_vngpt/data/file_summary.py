@@ -1,6 +1,5 @@
 """What a file was taken for, and what of it was passed over."""
 
-import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -38,7 +37,7 @@ class FileSummary:
 
     def record(self):
         """All of it, as JSON can hold it."""
-        return dataclasses.asdict(self) | {"path": str(self.path)}
+        return vars(self) | {"path": str(self.path), "passed_over": dict(self.passed_over)}
 
     @property
     def line(self):
@@ -46,7 +45,7 @@ class FileSummary:
         taken_for = [self.format, *dict.fromkeys(self.assumed)] if self.assumed else []
         parts = {
             "read as ": taken_for,
-            "passed over ": [f"{n:,} {what}" for what, n in self.passed_over.items() if n],
+            "passed over ": [f"{n:,} {what}" for what, n in self.passed_over.items()],
             "not used: ": [f"{name} ({why})" for name, why in self.not_used.items()],
         }
         said = "; ".join(what + ", ".join(which) for what, which in parts.items() if which)

@@ -172,7 +172,8 @@ def turns_of(record, columns, summary):
     system = system and _filled(system, "system message")
     if not columns.keep_html:
         mended = [without_html(text) for text in contents]
-        summary.passed_over["texts' HTML markup"] += sum(map(operator.ne, mended, contents))
+        if n := sum(map(operator.ne, mended, contents)):
+            summary.passed_over["texts' HTML markup"] += n
         contents = [_filled(text, roles[i % 2]) for i, text in enumerate(mended)]
     contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
