@@ -96,17 +96,50 @@ def test_every_document_in_other_letters_is_named_and_mended(documents, name):
         legacy = WAYS[name](text)
         found = legacy_encoding(legacy)
         assert found == name or {found, name} == others, (text, legacy)
-        if name != "VIQR":  # whose tones are punctuation too
-            right = [a == b for a, b in zip(mend_encoding(legacy, found), text, strict=False)]
-            assert sum(right) > 0.9 * len(text), (text, mend_encoding(legacy, found))
+        words, mended = text.split(), mend_encoding(legacy, found).split()
+        right = sum(a == b for a, b in zip(words, mended, strict=True))
+        # Of VIQR a tone may be the end of a sentence too.
+        assert right == len(words) or (name == "VIQR" and right > 0.9 * len(words)), (words, mended)
 
 
 def test_a_text_as_it_should_be_is_never_suspected(documents):
     english = (ROOT / "LICENSE").read_text()
     bare = "toi muon bat den phong khach va tat quat phong ngu. Duoc khong? Cam on nhieu nhe."
-    for text in (*documents, *english.split("\n\n"), bare, "x = a.b(c) + d['e']", "Ça va? Où ça?"):
+    for text in (
+        *documents,
+        *english.split("\n\n"),
+        bare,
+        "x = a.b(c) + d['e']",
+        "A × B + C × D + E × F",
+        "Ça va? Où ça?",
+    ):
         assert not legacy_encoding(text), text
         assert not legacy_encoding(unicodedata.normalize("NFD", text))
+
+
+@pytest.mark.parametrize(
+    "viqr, text",
+    [
+        ("dde^? gi`? Ba ho?i. Me. dda.i dde^'n.", "để gì? Ba hỏi. Mẹ đại đến."),
+        ("u*o*'c mo* cu?a DDo^ng", "ước mơ của Đông"),
+        ("la\\? add HDDND...", "la? add HĐND..."),
+        ('Ai a\n"Anh a?"\nO+? dda^y', 'Ai a\n"Anh a?"\nỞ đây'),
+    ],
+)
+def test_a_mark_of_viqr_is_a_tone_unless_a_sentence_ends_there(viqr, text):
+    assert mend_encoding(viqr, "VIQR") == text
+
+
+def test_a_text_with_foreign_names_is_named():
+    text = WAYS["VNI"]("Thủ tướng Israel Benjamin Netanyahu phát biểu tại Jerusalem hôm 8/9.")
+    assert legacy_encoding(text) == "VNI"
+
+
+@pytest.mark.parametrize("codec", ["cp1252", "mac_roman"])
+def test_what_was_read_wrongly_twice_is_mended_too(documents, codec):
+    for text in documents[:20]:
+        twice = read_as(codec)(read_as(codec)(text))
+        assert mend_encoding(twice, legacy_encoding(twice)) == text
 
 
 def found_in(tmp_path, documents, **clean):
@@ -125,6 +158,20 @@ def test_a_corpus_says_what_it_leaves_out_and_mends_it_on_request(tmp_path, docu
     fixed = found_in(tmp_path, documents, encoding="fix")
     assert set(fixed.texts) <= set(documents) and len(fixed.texts) > 30
     assert "mended" in capsys.readouterr().out
+
+
+def test_a_document_whose_letters_are_lost_is_left_out_and_told(tmp_path, documents, capsys):
+    path = tmp_path / "a.txt"
+    lost = documents[0].encode().decode("cp1252", errors="replace")
+    path.write_text("\n\n".join([lost, *documents[1:]]), encoding="utf-8")
+    settings = FitSettings()
+    settings.pretrain.data, settings.pretrain.clean.encoding = [str(path)], "fix"
+    found = TASKS["pretrain"].read(settings.pretrain, [])
+    assert not any("\ufffd" in text for text in found.texts)
+    told = (
+        "1 documents are in UTF-8 read as windows-1252 with letters lost, not in Unicode: left out"
+    )
+    assert told in capsys.readouterr().out
 
 
 def test_a_file_of_requests_in_other_letters_is_a_fault_or_mended(capsys):

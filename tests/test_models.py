@@ -60,6 +60,27 @@ def test_keras_hub_generate_equals_naive_decoding(model, preprocessor):
     assert isinstance(model.generate({"prompts": ["Bật đèn"]}, max_length=20)[0], str)
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        keras_hub.samplers.BeamSampler(num_beams=1),
+        keras_hub.samplers.ContrastiveSampler(k=3, alpha=0.0),
+    ],
+)
+def test_samplers_of_keras_hub_answer_greedily_where_they_have_no_choice(model, sampler):
+    prompts = {"prompts": ["Bật đèn", "Tắt quạt phòng ngủ"]}
+    model.compile(sampler="greedy")
+    greedy = model.generate(prompts, max_length=20)
+    model.compile(sampler=sampler)
+    assert model.generate(prompts, max_length=20) == greedy
+
+
+@pytest.mark.parametrize("sampler", ["beam", "contrastive", "random", "top_k", "top_p"])
+def test_samplers_of_keras_hub_are_known_by_name(model, sampler):
+    model.compile(sampler=sampler)
+    assert len(model.generate({"prompts": ["Bật đèn", "Tắt quạt"]}, max_length=12)) == 2
+
+
 @pytest.mark.parametrize("name, millions", [("nano", 1), ("tiny", 4), ("small", 15), ("base", 124)])
 def test_presets_have_the_size_they_say(name, millions):
     with keras.device("meta") if keras.config.backend() == "torch" else keras.name_scope("x"):

@@ -8,12 +8,13 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from keras_vngpt.text.legacy_encodings import legacy_encoding, mend_encoding
+from keras_vngpt.text.legacy_encodings import LOST, legacy_encoding, mend_encoding
 
 LEGACY = "letters that are not Unicode's"
 NUM_PERM = 64  # hashes of a MinHash signature
 SHINGLE = 5  # words that are compared as one
 LANGUAGE_SAMPLE = 300  # characters that tell a language
+WITH_LOSS = " with letters lost"  # cannot be mended
 SHORT = 60  # letters; fewer do not tell a language
 
 _CONTROL = re.compile(
@@ -157,8 +158,11 @@ class Cleaner:
         name = legacy_encoding(text)
         if not name:
             return text
+        mended = mend_encoding(text, name) if self._fixes else ""
+        if LOST in mended:
+            name, mended = name + WITH_LOSS, ""
         self.legacy[name] += 1
-        return mend_encoding(text, name) if self._fixes else ""
+        return mended
 
     def _reason_to_drop(self, text):
         return next((name for name, drop in self._drops.items() if text and drop(text)), None)
@@ -297,6 +301,8 @@ def print_legacy(name, legacy, encoding, flag):
         encoding: str, what was done: as for `Cleaner`.
         flag: str, that mends them.
     """
-    done = "mended" if encoding == "fix" else f"left out; {flag} mends them"
     for which, n in legacy.items():
+        done = "mended" if encoding == "fix" else f"left out; {flag} mends them"
+        if which.endswith(WITH_LOSS):
+            done = "left out"
         print(f"{name}: {n:,} documents are in {which}, not in Unicode: {done}")

@@ -9,7 +9,7 @@ from keras_vngpt.data.free_requests import read_free_requests
 from keras_vngpt.data.readers import Columns, read_conversations
 from keras_vngpt.data.splits import HELD_OUT, announce_split_column, drop_overlap, split
 from keras_vngpt.errors import UserError
-from keras_vngpt.text.legacy_encodings import legacy_encoding, mend_encoding
+from keras_vngpt.text.legacy_encodings import LOST, legacy_encoding, mend_encoding
 
 SAMPLES = ["samples:home_train.jsonl"]
 MOST_ASKED = 100  # of the requests that were trained on
@@ -205,6 +205,8 @@ def in_unicode(conversations, name, encoding):
         if legacy := found.get(c.source.rpartition(":")[0]):
             texts = c.prompts, c.responses, [c.system]
             new = [tuple(mend_encoding(t, legacy) for t in of_kind) for of_kind in texts]
+            if LOST in "".join(sum(new, ())):
+                raise UserError(f"{c.source}: letters are lost in {legacy}. Save it as UTF-8 again")
             c = replace(c, prompts=new[0], responses=new[1], system=new[2][0])
         mended.append(c)
     return mended

@@ -134,9 +134,10 @@ def find_corpus(task, settings, faults):
             break
     print_summaries(name, found.files)
     if cleaner.legacy and not found.n_documents:
-        faults.append(
-            f"{name}.data: no document is in Unicode. --{name}.clean.encoding fix mends them"
-        )
+        hint = f"--{name}.clean.encoding fix mends them"
+        if settings.clean.encoding == "fix":
+            hint = "Letters of them are lost"
+        faults.append(f"{name}.data: no document is in Unicode. {hint}")
     print_legacy(name, cleaner.legacy, settings.clean.encoding, f"--{name}.clean.encoding fix")
     return found
 

@@ -1,30 +1,27 @@
-"""Articles of a MediaWiki dump, their markup taken off by mwparserfromhell."""
-
-import re
+"""Articles of a MediaWiki dump, without their markup."""
 
 from keras_vngpt.data.text_lines import open_packed
+from keras_vngpt.data.wikitext import Wikitext
 from keras_vngpt.errors import needs_extra
 
 
 def read_wikipedia(path, faults, summary):
     """`(place, record)` of each article; arguments as for `read_records`."""
     try:
-        import mwparserfromhell
+        import mwparserfromhell  # noqa: F401, of Wikitext
         import mwxml
     except ModuleNotFoundError as error:
         faults.append(needs_extra(path, error, "wikipedia"))
         return
     n_articles = 0
     try:
-        for page in mwxml.Dump.from_file(open_packed(path)):
+        dump = mwxml.Dump.from_file(open_packed(path))
+        wikitext = Wikitext((n.id, n.name) for n in dump.site_info.namespaces or ())
+        for page in dump:
             if page.namespace or page.redirect:
                 continue
             for revision in page:
-                code = mwparserfromhell.parse(revision.text or "")
-                for table in code.filter_tags(matches=lambda tag: tag.tag in ("table", "ref")):
-                    if table in code.nodes:
-                        code.remove(table)
-                text = re.sub(r"\s*\n\s*", "\n", code.strip_code()).strip()
+                text = wikitext.plain(revision.text or "")
                 if text:
                     n_articles += 1
                     yield f"{path}:{page.title}", {"text": f"{page.title}\n{text}"}
