@@ -7,11 +7,12 @@ import threading
 import time
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 
 from keras_vngpt.errors import UserError
 
 NOISY = ("tensorflow", "tensorflow_text")
-BACKENDS = ("tensorflow", "jax")
+BACKENDS = ("tensorflow", "jax", "torch")
 EVERY = 8  # seconds from one line to the next, where nobody watches: never more than 15 with delays
 AT_ONCE = 0.5  # seconds from one look to the next
 
@@ -63,21 +64,21 @@ def import_tensorflow():
     What another project left in the environment or in ~/.keras/keras.json is passed over, and said.
 
     Raises:
-        UserError: `KERAS_BACKEND` is no backend that Keras has.
+        UserError: `KERAS_BACKEND` names none that is here.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "5 out of the last 5 calls ..."
     if "keras" not in sys.modules:
         if os.environ.pop("TF_USE_LEGACY_KERAS", "0") not in ("0", "", "False", "false"):
             print("TF_USE_LEGACY_KERAS is passed over: this needs Keras 3", file=sys.stderr)
         backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        if backend not in BACKENDS:
-            raise UserError(f"KERAS_BACKEND={backend}: is none of {', '.join(BACKENDS)}")
+        if backend not in BACKENDS or not find_spec(backend):
+            raise UserError(f"KERAS_BACKEND={backend}: no backend of Keras 3 that is installed")
     import keras
     import tensorflow_text  # noqa: F401
 
     if (floatx := keras.config.floatx()) != "float32":
         print(
-            f"floatx {floatx} of keras.json is passed over; --model.dtype says what it is to be",
+            f"floatx {floatx}, of keras.json, is passed over; --model.dtype says what it is to be",
             file=sys.stderr,
         )
         keras.config.set_floatx("float32")

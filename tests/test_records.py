@@ -149,3 +149,15 @@ def test_html_is_taken_out_of_requests_and_said_unless_it_is_wanted(tmp_path):
     (maths,) = read(path, {"request": "a <b và c> d?", "response": "x <y & z"}, files=files)
     assert maths.prompts + maths.responses == ("a <b và c> d?", "x <y & z")
     assert not files[path].line
+
+
+def test_a_group_and_a_side_are_found_whatever_the_case_of_their_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Câu hỏi,Trả lời,Group,SPLIT\nHỏi?,Đáp,nhà,test\n")
+    (found,) = read_conversations([str(path)], Columns(split="split"))
+    assert (found.group, found.side) == ("nhà", "test")
+
+
+def test_two_fields_of_one_name_are_a_fault(tmp_path):
+    with pytest.raises(UserError, match=r"a\.jsonl:1: two fields have one name: request, Request"):
+        read(tmp_path / "a.jsonl", {"request": "a", "Request": "b", "response": "c"})

@@ -95,9 +95,9 @@ class Workshop:
                 return None
 
         columns = Columns(request=settings.request_column, response=settings.response_column)
-        files = {}
-        conversations = attempt(read_conversations, settings.data, columns, files) or []
-        print_summaries("augment", files)
+        summaries = {}
+        conversations = attempt(read_conversations, settings.data, columns, summaries) or []
+        print_summaries("augment", summaries)
         files = {
             name: [given] if (given := getattr(settings, name)) else shipped(name, settings.subject)
             for name in ("templates", "synonyms", "names", "facts", "kinds")

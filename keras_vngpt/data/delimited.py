@@ -5,7 +5,6 @@ from itertools import chain
 
 from keras_vngpt.data.delimiters import NAMES, beginning, sniff_delimiter, told_delimiter
 from keras_vngpt.data.sources import kind
-from keras_vngpt.data.tables import table_records
 from keras_vngpt.data.text_lines import lines
 
 MOST_CHARACTERS = 2**26  # of a cell, which may be a document; a quote that never closes is more
@@ -13,14 +12,8 @@ csv.field_size_limit(MOST_CHARACTERS)
 
 
 def read_delimited(path, faults, summary):
-    """`(place, record)` of a CSV or TSV file; arguments as for `read_records`."""
-    yield from table_records(path, _rows(path, faults, summary), faults, summary)
-
-
-def _rows(path, faults, summary):
-    """`(line, fields)` of each row, also of those without a word."""
-    summary.format = kind(path).removeprefix(".").upper()
-    expected = "\t" if summary.format == "TSV" else ","
+    """`(line, fields)` of each row, as `table_records` takes them; arguments as there."""
+    expected = "\t" if kind(path) == ".tsv" else ","
     text = (line for _, line in lines(path, faults, summary))
     first = beginning(text)
     told = told_delimiter(first[0]) if first else ""

@@ -3,13 +3,12 @@
 from itertools import zip_longest
 
 from keras_vngpt.data.cell_text import cell_text
-from keras_vngpt.data.tables import table_records
 from keras_vngpt.data.text_lines import open_packed
 from keras_vngpt.errors import needs_extra
 
 
 def read_excel(path, faults, summary):
-    """`(place, record)` of a workbook; arguments as for `read_records`."""
+    """`(number, fields)` of each row, as `table_records` takes them; arguments as there."""
     summary.encoding = ""
     try:
         from openpyxl import load_workbook
@@ -18,11 +17,12 @@ def read_excel(path, faults, summary):
         return
     try:
         with open_packed(path) as values, open_packed(path) as formulas:
-            yield from _records(
+            yield from _first_sheet(
                 path,
                 load_workbook(values, read_only=True, data_only=True),
                 load_workbook(formulas, read_only=True),
-                (faults, summary),
+                faults,
+                summary,
             )
     except OSError:
         raise
@@ -31,8 +31,7 @@ def read_excel(path, faults, summary):
         faults.append(f"{path}: not a valid Excel workbook ({why})")
 
 
-def _records(path, values, formulas, told):
-    faults, summary = told
+def _first_sheet(path, values, formulas, faults, summary):
     sheets = [sheet for sheet in values.worksheets if _is_filled(sheet)]
     if not sheets:
         faults.append(f"{path}: the file is empty")
@@ -42,8 +41,7 @@ def _records(path, values, formulas, told):
         summary.assumed.append(f"sheet {first.title}")
     for sheet in others:
         summary.not_used[f"sheet {sheet.title}"] = "the first sheet alone is read"
-    rows = _rows(path, first, formulas[first.title], faults)
-    yield from table_records(path, rows, faults, summary)
+    yield from _rows(path, first, formulas[first.title], faults)
 
 
 def _is_filled(sheet):

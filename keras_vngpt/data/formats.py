@@ -10,6 +10,7 @@ from keras_vngpt.data.delimited import read_delimited
 from keras_vngpt.data.excel import read_excel
 from keras_vngpt.data.parquet import read_parquet
 from keras_vngpt.data.sources import DOCUMENTS, DUMPS, JSON, TEXT, TFDS, kind
+from keras_vngpt.data.tables import table_records
 from keras_vngpt.data.text_lines import lines
 from keras_vngpt.data.wikipedia import read_wikipedia
 
@@ -40,20 +41,18 @@ def read_records(path, faults, summary):
     if str(path).startswith(TFDS):
         yield from _tfds(path, faults, summary)
         return
-    readers = {".csv": read_delimited, ".tsv": read_delimited}
-    readers |= {
-        ".parquet": read_parquet,
-        ".xlsx": read_excel,
-        "": _text,
-        **dict.fromkeys(JSON, _json),
-    }
+    tables = {".csv": read_delimited, ".tsv": read_delimited, ".xlsx": read_excel}
+    readers = {".parquet": read_parquet, "": _text, **tables}
     readers |= dict.fromkeys(TEXT, _text) | dict.fromkeys(DUMPS, read_wikipedia)
+    readers |= dict.fromkeys(JSON, _json)
     reader = readers.get(kind(path))
     if reader is None:
         faults.append(f"{path}: {kind(path)} files are not read, but {' '.join(DOCUMENTS)}")
         return
     try:
-        yield from reader(path, faults, summary)
+        found = reader(path, faults, summary)
+        is_table = kind(path) in tables
+        yield from table_records(path, found, faults, summary) if is_table else found
     except OSError as error:
         why = " ".join(str(error.strerror or error).split())  # of a library, over several lines
         faults.append(f"{path}: cannot be read ({why})")

@@ -8,7 +8,6 @@ def read_parquet(path, faults, summary):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    summary.format = "Parquet"
     try:
         with pq.ParquetFile(path) as file:
             names = [column_name(name) for name in file.schema_arrow.names]

@@ -1,7 +1,7 @@
 """One record as what is learned from it: the text of a document, or the turns of a conversation."""
 
+import functools
 import json
-import operator
 import unicodedata
 from dataclasses import dataclass
 
@@ -97,6 +97,7 @@ class MissingColumn(ValueError):
     """A record without the columns that are needed."""
 
 
+@functools.lru_cache(4096)
 def folded(name):
     """One form of the name of a column: case, form of Unicode, spaces and "_" tell none apart.
 
@@ -104,21 +105,20 @@ def folded(name):
         >>> folded(" Câu_hỏi")
         'câu hỏi'
     """
-    return " ".join(unicodedata.normalize("NFC", str(name)).lower().replace("_", " ").split())
+    return " ".join(unicodedata.normalize("NFC", str(name or "")).lower().replace("_", " ").split())
 
 
 def text_of(record, name):
     """The text of a record; a `ValueError` says what is wrong with it."""
-    if isinstance(record, dict) and name not in record:  # perhaps in another form of Unicode
-        name = next((key for key in record if folded(key) == folded(name)), name)
-    if not isinstance(record, dict) or name not in record:
+    found = _by_folded(record).get(folded(name)) if isinstance(record, dict) else None
+    if found is None:
         has = _names(record) if isinstance(record, dict) else _excerpt(record)
         raise MissingColumn(f'needs text in "{name}", has {has}')
-    if not isinstance(record[name], str):
-        raise ValueError(f"{name} must be text, is {_excerpt(record[name])}")
-    if _is_half(record[name]):
+    if not isinstance(record[found], str):
+        raise ValueError(f"{name} must be text, is {_excerpt(record[found])}")
+    if _is_half(record[found]):
         raise ValueError(f"{name} is not valid Unicode: it has half a surrogate pair")
-    return record[name]
+    return record[found]
 
 
 def turns_of(record, columns, summary):
@@ -133,70 +133,77 @@ def turns_of(record, columns, summary):
         record = {"messages": record}
     if not isinstance(record, dict):
         raise ValueError(f"needs an object with request and response, is {_excerpt(record)}")
-    names = {}
-    for name in record:
-        names.setdefault(folded(name), name)
-    used, pair = _pair(names, columns)
-    system, contents = "", None
-    if pair:
-        values = [record[name] for name in pair]
-        if all(map(is_conversation, values)):
-            system, contents = messages_of(sum(values, []), summary.not_used)
-        else:
-            contents = [_filled(value, name) for value, name in zip(values, pair, strict=True)]
-            for name in MORE_OF_REQUEST.get(folded(pair[0]), ()):
-                if name in names and not _is_empty(record[names[name]]):
-                    contents[0] += "\n" + _filled(record[names[name]], names[name])
-                    summary.columns[f"below the {pair[0]}"] = names[name]
-                used.add(name)
-        summary.columns |= dict(zip(("request", "response"), pair, strict=True))
-    else:
-        name = next((names[name] for name in LISTS if name in names), None)
-        if name is None:
-            raise MissingColumn(_missing(record, columns))
-        system, contents = messages_of(record[name], summary.not_used)
-        summary.columns["turns"] = name
-        used.add(folded(name))
+    names = _by_folded(record)
+    read = _read_pair if _pair(names, columns) else _read_messages
+    system, contents, taken = read(record, names, columns, summary)
     for name in SYSTEM_NAMES:
         if name in names and not _is_empty(record[names[name]]):
             if system:
                 raise ValueError(f"two system texts: {names[name]}, and the first message")
-            system = _filled(record[names[name]], names[name])
-            summary.columns["system"] = names[name]
-        used.add(name)
-    for name in names.keys() - used - BOOKKEEPING - {folded(columns.split or "")}:
+            system, taken["system"] = record[names[name]], names[name]
+    summary.columns |= taken
+    for name in names.keys() - {*map(folded, (*taken.values(), columns.split)), *BOOKKEEPING}:
         if not _is_empty(record[names[name]]):
             summary.not_used[names[name]] = "a column of which nothing is known"
     roles = ("user message", "assistant message")
-    contents = [_filled(text, roles[i % 2]) for i, text in enumerate(contents)]
-    system = system and _filled(system, "system message")
-    if not columns.keep_html:
-        mended = [without_html(text) for text in contents]
-        if n := sum(map(operator.ne, mended, contents)):
-            summary.passed_over["texts' HTML markup"] += n
-        contents = [_filled(text, roles[i % 2]) for i, text in enumerate(mended)]
+    contents = [_said(t, roles[i % 2], columns, summary) for i, t in enumerate(contents)]
+    system = system and _said(system, "system message", columns, summary)
     contents[0] = with_system(system, contents[0])
     return tuple(contents[::2]), tuple(contents[1::2]), system
 
 
+def _read_pair(record, names, columns, summary):
+    """`(system, contents, taken)` of a request and a response, texts or lists of messages."""
+    pair = _pair(names, columns)
+    taken, values = dict(zip(("request", "response"), pair, strict=True)), [record[n] for n in pair]
+    if all(map(is_conversation, values)):
+        return *messages_of(sum(values, []), summary.not_used), taken
+    contents = [_filled(value, name) for value, name in zip(values, pair, strict=True)]
+    for name in MORE_OF_REQUEST.get(folded(pair[0]), ()):
+        if name in names and not _is_empty(record[names[name]]):
+            contents[0] += "\n" + _filled(record[names[name]], names[name])
+            taken[f"below the {pair[0]}"] = names[name]
+    return "", contents, taken
+
+
+def _read_messages(record, names, columns, summary):
+    """`(system, contents, taken)` of a list of messages."""
+    name = next((names[name] for name in LISTS if name in names), None)
+    if name is None:
+        needed = " or ".join(f'"{a}" and "{b}"' for a, b in _pairs(columns)[:3])
+        has = _names(record)
+        raise MissingColumn(f'missing column: needs {needed} or "messages"; has {has}')
+    return *messages_of(record[name], summary.not_used), {"turns": name}
+
+
+def _pairs(columns):
+    if columns.request or columns.response:
+        return ((columns.request or "request", columns.response or "response"),)
+    return COLUMN_NAMES
+
+
 def _pair(names, columns):
-    """The names of request and response, as `(folded, as they stand there)`; `None` for none."""
-    pairs = COLUMN_NAMES
-    if columns.request or columns.response:
-        pairs = ((columns.request or "request", columns.response or "response"),)
-    for pair in pairs:
-        pair = tuple(map(folded, pair))
-        if all(name in names for name in pair):
-            return set(pair), tuple(names[name] for name in pair)
-    return set(), None
+    """The names of request and response as they stand there; `None` for none."""
+    pairs = (tuple(map(folded, pair)) for pair in _pairs(columns))
+    return next(((names[a], names[b]) for a, b in pairs if a in names and b in names), None)
 
 
-def _missing(record, columns):
-    pairs = COLUMN_NAMES[:3]
-    if columns.request or columns.response:
-        pairs = ((columns.request or "request", columns.response or "response"),)
-    needed = " or ".join(f'"{a}" and "{b}"' for a, b in pairs)
-    return f'missing column: needs {needed} or "messages"; has {_names(record)}'
+def _by_folded(record):
+    """The names in a record by their folded form."""
+    names = {folded(name): name for name in record}
+    if len(names) < len(record):
+        alike = [name for name in record if name not in names.values()]
+        raise ValueError(f"two fields have one name: {alike[0]}, {names[folded(alike[0])]}")
+    return names
+
+
+def _said(text, name, columns, summary):
+    """A text without HTML, if that is to go."""
+    text = _filled(text, name)
+    plain = text if columns.keep_html else without_html(text)
+    if plain != text:
+        summary.passed_over["texts' HTML markup"] += 1
+    return _filled(plain, name)
 
 
 def _is_empty(value):
@@ -205,7 +212,8 @@ def _is_empty(value):
 
 def group_of(record):
     """What the record is kept together with; numbers are names too."""
-    group = record.get("group") if isinstance(record, dict) else None
+    names = _by_folded(record) if isinstance(record, dict) else {}
+    group = record[names["group"]] if "group" in names else None
     if isinstance(group, int):
         group = str(group)
     if group is None or group == "":  # an empty cell of a CSV
@@ -217,12 +225,13 @@ def side_of_record(record, columns):
     """The side of a split that a record belongs to; "" where no column says so."""
     if columns.split is None:
         return ""
-    if columns.split not in record:
+    found = _by_folded(record).get(folded(columns.split)) if isinstance(record, dict) else None
+    if found is None:
         raise MissingColumn(
             f'missing column: needs "{columns.split}" (train, validation or test); '
             f"has {_names(record)}"
         )
-    side = record[columns.split]
+    side = record[found]
     name = SIDE_NAMES.get(side.strip().lower()) if isinstance(side, str) else None
     if name is None:
         raise ValueError(f"{columns.split} must be train, validation or test, is {_excerpt(side)}")

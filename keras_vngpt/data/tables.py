@@ -1,4 +1,4 @@
-"""Rows to records: the header, and what is empty around a table; Parquet, which has its own."""
+"""Rows of a table to records: its header, and what is empty around it."""
 
 import unicodedata
 

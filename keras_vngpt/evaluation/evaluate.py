@@ -95,6 +95,7 @@ def _columns(path, **names):
     of_run = flatten(read_yaml(config)) if config.is_file() else {}
     of_tasks = {name.split(".")[-1]: column for name, column in of_run.items() if column}
     found = {name: names[name] or of_tasks.get(f"{name}_column") for name in names}
+    found["keep_html"] = of_tasks.get("keep_html")
     return Columns(**{name: column for name, column in found.items() if column})
 
 
