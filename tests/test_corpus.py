@@ -1,4 +1,4 @@
-"""Any source to rows: formats, cleaning, mixtures, preparation that is killed, the pre-flight."""
+"""Any source to rows: formats, mixtures, preparation that is killed, the pre-flight."""
 
 import bz2
 import csv
@@ -23,7 +23,6 @@ from conftest import ROOT, verb
 
 from keras_vngpt import VnGPTCausalLMPreprocessor
 from keras_vngpt.data.beam.prepare import prepare_rows
-from keras_vngpt.data.cleaning import Cleaner, without_control, without_markup
 from keras_vngpt.data.dataset import Mixture, PackedDataset
 from keras_vngpt.data.packing import concatenate_and_split
 from keras_vngpt.data.pipeline import TURNS, training_batches
@@ -33,11 +32,11 @@ from keras_vngpt.data.tokenise_and_pack import prepare_conversations, prepare_do
 from keras_vngpt.errors import UserError
 from keras_vngpt.runs.prepare import prepare, read_all
 from keras_vngpt.runs.settings import resolve_settings
-from keras_vngpt.tasks.pretrain import CleanSettings
 from keras_vngpt.text.tokenizer import load_tokenizer
 
 TEXTS = ["Sáng nay trời mưa.\nCả nhà ở trong bếp.", "Chợ họp từ sớm.", 'Bà nói: "ăn đi", rồi cười.']
 PAIRS = [("Bật đèn", "Đã bật đèn"), ("Mấy giờ, rồi?", 'Bây giờ là "năm" giờ'), ("a\nb", "c\td")]
+LONG = "Buổi sáng trời mưa to, cả nhà ngồi trong bếp uống trà và nói chuyện về vụ mùa năm nay. "
 
 
 def write_table(path, records):
@@ -131,85 +130,10 @@ def test_messages_come_from_parquet_as_from_jsonl(tmp_path):
     assert found[0].prompts == found[1].prompts == ("s\nhỏi",)
 
 
-def test_a_wikipedia_dump_is_its_articles_without_markup(tmp_path):
-    def page(title, text, namespace=0, redirect=""):
-        return (
-            f"<page><title>{title}</title><ns>{namespace}</ns><id>1</id>{redirect}<revision><id>1"
-            f"</id><timestamp>2024-01-01T00:00:00Z</timestamp><text>{text}</text></revision></page>"
-        )
-
-    pages = (
-        page(
-            "Chợ",
-            "'''Chợ''' là nơi [[mua bán|mua]] bán.{{Sơ khai}}&lt;ref&gt;x&lt;/ref&gt;\n\n== A ==",
-        )
-        + page("Thảo luận:Chợ", "bàn", 1)
-        + page("Cho", "#đổi [[Chợ]]", 0, '<redirect title="Chợ"/>')
-    )
-    path = tmp_path / "viwiki.xml.bz2"
-    head = "<siteinfo><sitename>W</sitename><dbname>viwiki</dbname></siteinfo>"
-    path.write_bytes(bz2.compress(f"<mediawiki>{head}{pages}</mediawiki>".encode()))
-    assert read_documents([str(path)]) == ["Chợ\nChợ là nơi mua bán.\nA"]
-
-
 def test_tfds_by_its_own_mock():
     with tfds.testing.mock_data(num_examples=3):
         found = read_documents(["tfds:wiki40b/vi"])
     assert len(found) == 3 and all(isinstance(text, str) and text for text in found)
-
-
-LONG = "Buổi sáng trời mưa to, cả nhà ngồi trong bếp uống trà và nói chuyện về vụ mùa năm nay. "
-STEPS = {
-    "control": ("control characters", "a\u200bb\x00 mười con mèo ngồi", "ab mười con mèo ngồi"),
-    "markup": ("markup", "<p>Trời &amp; <b>đất</b> thì bao la</p> {{x}}", "Trời & đất thì bao la"),
-    "lines": (
-        "repeated lines",
-        "một hai ba bốn năm\nx\nmột hai ba bốn năm",
-        "một hai ba bốn năm\nx",
-    ),
-    "length": ("too short", "ngắn quá", None),
-    "language": (
-        "other language",
-        "The weather was fine and they all went to the market. " * 2,
-        None,
-    ),
-    "exact": ("duplicate", LONG.replace(" ", "  "), None),
-    "near": ("near duplicate", LONG + "Hết.", None),
-}
-
-
-def test_what_only_looks_like_markup_stays(tmp_path):
-    """A "<" before a letter is no tag, and a joiner within an emoji no invisible character."""
-    for text in ("Nếu a <b và c> d thì a > b.", "dưới <x và trên >y", "👨‍👩‍👧 đi chơi 🏴‍☠️", "x<y"):
-        assert without_control(without_markup(text)) == text
-    for text in ("nhà\u200d cửa", "👨\u200d nhà", "<B CLASS=x>nhà</B>", '<td nowrap id="a b">nhà'):
-        assert not {"\u200d", "<"} & set(without_control(without_markup(text)))
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_each_step_of_cleaning_takes_out_its_own_and_can_be_turned_off(step):
-    name, text, mended = STEPS[step]
-    cleaner = Cleaner()
-    assert list(cleaner([LONG, text])) == [LONG, *([mended] if mended else [])]
-    removed = cleaner.removed[name]
-    assert removed.bytes == len(text.encode()) - len((mended or "").encode())
-    assert removed.documents == (mended is None)
-    nothing = type(getattr(CleanSettings(), step))()
-    off = Cleaner(**{step: nothing}, **{"near": 0} if step == "exact" else {})
-    assert list(off([LONG, text])) == [LONG, text] and name not in off.removed
-
-
-def test_near_duplicates_never_stand_on_both_sides(tmp_path):
-    words = np.array("sáng trưa chiều tối mưa nắng gió bão chợ nhà bếp vườn sông núi".split())
-    generator = np.random.default_rng(0)
-    texts = [" ".join(generator.choice(words, 60)) for _ in range(300)]
-    alike = [text + " thêm" for text in texts]
-    kept = list(Cleaner()(texts + alike))
-    assert kept == texts
-    cleaner = Cleaner()
-    assert list(cleaner.held_out(texts[:100] + alike[:10])) == texts[:100]  # what is tested on
-    assert list(cleaner.held_out(texts[50:150])) == texts[100:150]  # what is validated on
-    assert list(cleaner(texts + alike)) == texts[150:]
 
 
 def test_a_column_parts_the_data_instead_of_the_shares(tmp_path):
@@ -465,19 +389,6 @@ def test_the_check_finds_twenty_faults_in_three_files(tmp_path):
     planted += [f"b.csv:{n}" for n in (4, 8, 11, 16, 20)]
     assert len(planted) == 20
     assert [line.split(": ")[0] for line in done.stderr.splitlines()] == planted
-
-
-@pytest.mark.parametrize("package", ["mwparserfromhell", "mwxml"])
-def test_a_dump_without_its_parser_is_a_fault_among_the_others(tmp_path, monkeypatch, package):
-    (tmp_path / "vi.xml").write_text("<mediawiki></mediawiki>")
-    (tmp_path / "b.jsonl").write_text("{")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError) as caught:
-        read_documents(["vi.xml", "b.jsonl"])
-    missing, broken = caught.value.faults
-    assert missing == f'vi.xml: needs {package}. pip install "keras_vngpt[wikipedia]"'
-    assert broken.startswith("b.jsonl:1: not valid JSON")
 
 
 def test_a_pipeline_without_beam_is_a_fault_among_the_others(tmp_path, monkeypatch):

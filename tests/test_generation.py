@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -276,14 +275,12 @@ def test_smaller_weights_give_nearly_the_same_scores(small, tmp_path, weights, m
     assert sizes[1] < sizes[0] / (3 if weights == "int8" else 1.7)
 
 
-def test_greedy_tokens_equal_the_uncached_models_on_50_prompts(run, in_memory):
+def test_greedy_tokens_equal_the_uncached_models_on_50_prompts(run, in_memory, requests):
     """The whole rows again for each token, in float32, beside the cache."""
     model = keras_vngpt.VnGPTCausalLM.from_preset(str(run / "finetune"))
-    with (resources.files("keras_vngpt") / "samples/home_train.jsonl").open() as file:
-        records = map(json.loads, file)  # some are conversations of several turns
-        requests = (record.get("request", "") for record in records)
-        # With ten tokens more they fit into the rows of the model.
-        prompts = list(itertools.islice((r for r in requests if 0 < len(r) < 50), 50))
+    single = (c.prompts[0] for c in requests if len(c.prompts) == 1)
+    # With ten tokens more they fit into the rows of the model.
+    prompts = list(itertools.islice((text for text in single if len(text) < 50), 50))
     ids = in_memory.tokenize(prompts).numpy()
     new = in_memory.generate_ids(ids, 10, min_new_tokens=10).numpy()
     rows, lengths = np.pad(ids, [(0, 0), (0, 10)]), (ids > 0).sum(1)

@@ -2,6 +2,7 @@
 
 import bz2
 import html
+import sys
 
 import pytest
 
@@ -58,3 +59,37 @@ def _dump(text):
         <timestamp>2024-01-01T00:00:00Z</timestamp><text>{html.escape(text)}</text></revision>
         </page></mediawiki>""".encode()
     )
+
+
+def test_a_wikipedia_dump_is_its_articles_without_markup(tmp_path):
+    def page(title, text, namespace=0, redirect=""):
+        return (
+            f"<page><title>{title}</title><ns>{namespace}</ns><id>1</id>{redirect}<revision><id>1"
+            f"</id><timestamp>2024-01-01T00:00:00Z</timestamp><text>{text}</text></revision></page>"
+        )
+
+    pages = (
+        page(
+            "Chợ",
+            "'''Chợ''' là nơi [[mua bán|mua]] bán.{{Sơ khai}}&lt;ref&gt;x&lt;/ref&gt;\n\n== A ==",
+        )
+        + page("Thảo luận:Chợ", "bàn", 1)
+        + page("Cho", "#đổi [[Chợ]]", 0, '<redirect title="Chợ"/>')
+    )
+    path = tmp_path / "viwiki.xml.bz2"
+    head = "<siteinfo><sitename>W</sitename><dbname>viwiki</dbname></siteinfo>"
+    path.write_bytes(bz2.compress(f"<mediawiki>{head}{pages}</mediawiki>".encode()))
+    assert read_documents([str(path)]) == ["Chợ\nChợ là nơi mua bán.\nA"]
+
+
+@pytest.mark.parametrize("package", ["mwparserfromhell", "mwxml"])
+def test_a_dump_without_its_parser_is_a_fault_among_the_others(tmp_path, monkeypatch, package):
+    (tmp_path / "vi.xml").write_text("<mediawiki></mediawiki>")
+    (tmp_path / "b.jsonl").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError) as caught:
+        read_documents(["vi.xml", "b.jsonl"])
+    missing, broken = caught.value.faults
+    assert missing == f'vi.xml: needs {package}. pip install "keras_vngpt[wikipedia]"'
+    assert broken.startswith("b.jsonl:1: not valid JSON")

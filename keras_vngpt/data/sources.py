@@ -111,7 +111,9 @@ def locate(name):
     "samples:NAME" is a file that the package ships.
     """
     if name.startswith("samples:"):
-        return SAMPLES / name.removeprefix("samples:")
+        path = SAMPLES / name.removeprefix("samples:")
+        packed = path.with_name(f"{path.name}.gz")  # as large ones ship
+        return packed if packed.exists() else path
     forms = (Path(unicodedata.normalize(form, name)) for form in ("NFC", "NFD"))
     return next((path for path in (Path(name), *forms) if path.exists()), Path(name))
 

@@ -7,9 +7,10 @@ by exact match. The split holds out whole combinations of device, room and actio
 names three that training has shown only apart. Where the value decides the answer (10 degrees are
 refused, 16 are set), training shows every value.
 
-Run as a script to write ``home_train.jsonl`` and ``home_test.jsonl`` beside this module.
+Run as a script to write ``home_train.jsonl.gz`` and ``home_test.jsonl`` beside this module.
 """
 
+import gzip
 import hashlib
 import math
 from collections import Counter
@@ -146,18 +147,19 @@ def shipped(seed: int = 0) -> tuple[list[Example], list[Example]]:
 
 def _write_lines(path: Path, examples: list[Example]) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
-    text = "".join(example.line() for example in examples)
-    temporary.write_text(text, encoding="utf-8", newline="\n")
+    lines = "".join(example.line() for example in examples).encode()
+    is_packed = path.suffix == ".gz"  # without a time: the same lines make the same file
+    temporary.write_bytes(gzip.compress(lines, mtime=0) if is_packed else lines)
     temporary.replace(path)
 
 
 def write(folder: str | Path, seed: int = 0) -> None:
-    """Write ``home_train.jsonl``, in shuffled order, and ``home_test.jsonl`` into ``folder``."""
+    """Write ``home_train.jsonl.gz``, in shuffled order, and ``home_test.jsonl`` into ``folder``."""
     train, test = shipped(seed)
     Random(seed).shuffle(train)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / "home_train.jsonl", train)
+    _write_lines(folder / "home_train.jsonl.gz", train)
     _write_lines(folder / "home_test.jsonl", test)
 
 

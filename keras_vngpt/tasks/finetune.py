@@ -7,7 +7,7 @@ from pydantic import Field
 
 from keras_vngpt.config import settings
 from keras_vngpt.data.cache_keys import fingerprint
-from keras_vngpt.data.find_requests import find_requests
+from keras_vngpt.data.find_requests import SAMPLES, find_requests
 from keras_vngpt.data.packing import fill_with_replay
 from keras_vngpt.data.prepared_rows import is_complete, write_figures
 from keras_vngpt.files import atomic_write
@@ -21,7 +21,7 @@ FEW_ROWS = 64  # of fewer, the last one, which is never full, would show
 
 @settings
 class FinetuneSettings(TaskSettings):
-    data: list[str] = field(default_factory=lambda: ["samples:home_train.jsonl"])
+    data: list[str] = field(default_factory=lambda: list(SAMPLES))
     """JSONL, CSV, TSV or Parquet files, folders, globs or tfds:NAME, of requests and responses"""
     request_column: str | None = None
     """the name of the request in them, instead of request or prompt"""
