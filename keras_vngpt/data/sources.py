@@ -67,7 +67,7 @@ def find_sources(patterns, faults, suffixes=DOCUMENTS):
         if path.is_dir():
             files = _files(path)
             found = [file for file in files if kind(file) in suffixes]
-            others = [file for file in files if file not in set(found)]
+            others = [file for file in files if kind(file) not in suffixes]
             problem = f"no {' or '.join(f'*{s}' for s in suffixes)} file in this folder"
         elif path.is_file():
             found, problem = [path], ""
